@@ -1,0 +1,1 @@
+//! The binary: Redis, HTTP, metrics, child processes, command line.

@@ -1,0 +1,3 @@
+//! The `egress` command.
+
+fn main() {}

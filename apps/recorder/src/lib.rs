@@ -1,0 +1,1 @@
+//! One process, one or more recordings: source → pipeline → outputs → storage, driven by the `recording` core.

@@ -1,0 +1,1 @@
+//! One recording: request → [`plan::Plan`] → state → `EgressInfo`; names, redaction, costs.

@@ -1,0 +1,1 @@
+//! The only crate that names GStreamer: capture and encode into `media::Sample`s.

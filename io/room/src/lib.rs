@@ -1,0 +1,1 @@
+//! Plays `session` over WebSocket and UDP. No work yet (issue 4).
