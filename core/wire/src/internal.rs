@@ -117,3 +117,80 @@ pub struct ClaimResponse {
     #[prost(string, tag = "2")]
     pub server_id: String,
 }
+
+/// One message of a stream (egress serves and calls none; declared so that the schema is whole).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Stream {
+    /// `STR_…`.
+    #[prost(string, tag = "1")]
+    pub stream_id: String,
+    /// New for every message; an acknowledgement repeats the one it answers.
+    #[prost(string, tag = "2")]
+    pub request_id: String,
+    /// Unix nanoseconds.
+    #[prost(int64, tag = "3")]
+    pub sent_at: i64,
+    /// Unix nanoseconds.
+    #[prost(int64, tag = "4")]
+    pub expiry: i64,
+    /// What it says.
+    #[prost(oneof = "stream::Body", tags = "6, 7, 8, 9")]
+    pub body: Option<stream::Body>,
+}
+
+/// Members of [`Stream`].
+pub mod stream {
+    /// What a stream message says.
+    #[derive(Clone, PartialEq, prost::Oneof)]
+    pub enum Body {
+        /// The client opens the stream.
+        #[prost(message, tag = "6")]
+        Open(super::StreamOpen),
+        /// Data.
+        #[prost(message, tag = "7")]
+        Message(super::StreamMessage),
+        /// The message with the same request id was taken.
+        #[prost(message, tag = "8")]
+        Ack(super::StreamAck),
+        /// Either side closes.
+        #[prost(message, tag = "9")]
+        Close(super::StreamClose),
+    }
+}
+
+/// Opens a stream.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StreamOpen {
+    /// The client's id.
+    #[prost(string, tag = "1")]
+    pub node_id: String,
+    /// Free string map.
+    #[prost(map = "string, string", tag = "7")]
+    pub metadata: HashMap<String, String>,
+}
+
+/// Data on a stream.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StreamMessage {
+    /// Legacy, unused since psrpc 0.3.
+    #[prost(message, optional, tag = "1")]
+    pub message: Option<Any>,
+    /// The user's message, serialized bare.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub raw_message: bytes::Bytes,
+}
+
+/// Acknowledges a stream message.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct StreamAck {}
+
+/// Closes a stream.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StreamClose {
+    /// Why.
+    #[prost(string, tag = "1")]
+    pub error: String,
+    /// Error code.
+    #[prost(string, tag = "2")]
+    pub code: String,
+}

@@ -45,7 +45,6 @@ pub mod start_egress_request {
 
     /// What to record.
     #[derive(Clone, PartialEq, prost::Oneof)]
-    #[expect(clippy::large_enum_variant, reason = "mirrors the schema; short-lived")]
     pub enum Request {
         /// v1.
         #[prost(message, tag = "5")]
