@@ -74,13 +74,11 @@ fn effects(server: &mut Server) -> Vec<server::Effect> {
 }
 
 fn published(effect: &server::Effect) -> (String, Message) {
-    match effect {
-        server::Effect::Publish { publication, .. } => (
-            publication.channel().to_string(),
-            Message::decode(publication.payload().clone()).unwrap(),
-        ),
-        other => panic!("not a publication: {other:?}"),
-    }
+    let server::Effect::Publish { publication, .. } = effect else {
+        panic!("not a publication: {effect:?}");
+    };
+    let message = Message::decode(publication.payload().clone()).unwrap();
+    (publication.channel().to_string(), message)
 }
 
 #[test]
@@ -401,9 +399,11 @@ fn a_topic_is_served_once_and_can_be_served_again() {
     server.deregister(id);
     let names: Vec<String> = effects(&mut server)
         .into_iter()
-        .map(|effect| match effect {
-            server::Effect::Unsubscribe(channel) => channel.to_string(),
-            other => panic!("{other:?}"),
+        .map(|effect| {
+            let server::Effect::Unsubscribe(channel) = effect else {
+                panic!("{effect:?}");
+            };
+            channel.to_string()
         })
         .collect();
     assert_eq!(
@@ -476,18 +476,15 @@ fn done(client: &mut Client) -> Result<Bytes, Error> {
 }
 
 fn granted(client: &mut Client) -> String {
-    match client.poll_effect() {
-        Some(client::Effect::Grant { publication, .. }) => {
-            match Message::decode(publication.payload().clone()).unwrap() {
-                Message::ClaimResponse(m) => {
-                    assert_eq!(publication.channel().as_str(), "IOInfo|CreateEgress|RCLAIM");
-                    m.server_id
-                }
-                _ => panic!("not a grant"),
-            }
-        }
-        other => panic!("not a grant: {other:?}"),
-    }
+    let effect = client.poll_effect();
+    let Some(client::Effect::Grant { publication, .. }) = effect else {
+        panic!("not a grant: {effect:?}");
+    };
+    assert_eq!(publication.channel().as_str(), "IOInfo|CreateEgress|RCLAIM");
+    let Ok(Message::ClaimResponse(message)) = Message::decode(publication.payload().clone()) else {
+        panic!("not a grant");
+    };
+    message.server_id
 }
 
 #[test]

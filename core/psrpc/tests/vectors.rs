@@ -234,12 +234,12 @@ fn joined(delimiter: char, parts: &Value) -> String {
         .as_array()
         .unwrap()
         .iter()
-        .map(|part| match part {
-            Value::Array(words) => Err(words
+        .map(|part| match part.as_array() {
+            Some(words) => Err(words
                 .iter()
                 .map(|w| w.as_str().unwrap().to_owned())
                 .collect()),
-            other => Ok(other.as_str().unwrap().to_owned()),
+            None => Ok(part.as_str().unwrap().to_owned()),
         })
         .collect();
     let parts: Vec<Part<'_>> = owned
