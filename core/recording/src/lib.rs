@@ -9,9 +9,12 @@
 
 pub mod error;
 pub mod id;
+pub mod lifecycle;
+pub mod link;
 pub mod now;
 pub mod plan;
 pub mod secret;
+pub mod settings;
 
 pub use error::{Code, Fault, Refusal};
 pub use id::EgressId;

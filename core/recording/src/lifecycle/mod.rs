@@ -1,0 +1,14 @@
+//! The life of one recording: `Recording` decides, drivers do.
+//!
+//! ```text
+//! Input (facts, wishes) ──► Recording::handle(now, input) ──► Effect (poll_effect)     one deadline: poll_timeout, named by waiting()
+//! ```
+
+mod effect;
+mod input;
+
+pub use effect::{Effect, Exit, Wait};
+pub use input::{
+    Ask, Input, ManifestFact, MediaFact, OutputFact, OutputId, SourceFact, StopReason,
+    StreamChange, StreamFact, StreamId,
+};
