@@ -484,6 +484,10 @@ pub struct Destination {
 
 /// A store.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful per recording, in no hot path"
+)]
 pub enum Store {
     /// Files on this machine.
     Local,
