@@ -1,1 +1,4 @@
 //! The binary: Redis, HTTP, metrics, child processes, command line.
+
+/// The operator's configuration.
+pub mod config;
