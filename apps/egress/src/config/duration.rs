@@ -113,7 +113,7 @@ pub fn format(duration: Duration) -> String {
     if minutes >= 60 {
         text += &format!("{}h", minutes / 60);
     }
-    if minutes % 60 > 0 {
+    if !minutes.is_multiple_of(60) {
         text += &format!("{}m", minutes % 60);
     }
     if rest > 0 {
