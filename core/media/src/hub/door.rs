@@ -57,10 +57,13 @@ impl Door {
         let at = sample.dts;
         match (&mut self.state, sample.kind) {
             (State::Waiting { .. }, Kind::Video) if sample.keyframe => {
-                self.state = State::Open {
-                    video: true,
-                    floor: at,
+                // Who wants sound at once wants that of a slower encoder, too.
+                let floor = if self.patience.is_zero() {
+                    MediaTime::ZERO
+                } else {
+                    at
                 };
+                self.state = State::Open { video: true, floor };
                 true
             }
             (State::Waiting { since }, Kind::Video) => {
