@@ -320,3 +320,29 @@ fn eight_hours_cost_one_fragment_of_memory_and_finish_in_bounded_steps() {
         "{reads} reads for {fragments} fragments in {passes} passes"
     );
 }
+
+fn finished() -> Disk {
+    let input: Vec<_> = (0..150).map(|n| video(n * 40, n % 25 == 0)).collect();
+    write(&Config::new(None, Some(h264())), &input).0
+}
+
+#[test]
+fn a_seal_without_its_index_is_undone_and_made_again() {
+    // Only a lost power supply reorders writes like this.
+    let whole = finished().bytes;
+    let index = parse::file(&whole).boxes[2].1 as usize - 8;
+    for cut in [index, index + 4, index + 30, whole.len() - 5] {
+        let (again, summary) = support::repair(&whole[..cut]).unwrap();
+        assert_eq!(again, whole, "cut at {cut}: {summary:?}");
+    }
+}
+
+#[test]
+fn a_finished_file_is_never_cut_even_if_its_fragments_are_damaged() {
+    let mut bytes = finished().bytes;
+    let at = bytes.windows(4).rposition(|w| w == b"trun").unwrap();
+    bytes[at] = b'X';
+    let (same, summary) = support::repair(&bytes).unwrap();
+    assert_eq!(same, bytes);
+    assert_eq!(summary.ending, container::mp4::Ending::Untouched);
+}
