@@ -1,0 +1,628 @@
+//! What this machine has promised, and whether one more fits (egress-behaviour.md §6.7; psrpc-wire.md §9 #8).
+//!
+//! ```text
+//!            lost · expired (1.5 s)
+//!          ┌───────────────────────► free
+//! ask ─► bid ── accepted ─► held ── 15 s, or settled ─► measured ── ended ─► free
+//!         costs `cost`       costs max(cost, used)      costs `used`
+//! ```
+//!
+//! A bid reserves, so two requests at the same moment cannot be promised the same cores (upstream reserves at the grant
+//! and refuses the second one then). `estimated_cpu` replaces the cost in the comparison only: what is reserved is always
+//! the operator's figure, as upstream.
+//!
+//! Knows cores, memory and time; not who asked, nor why.
+
+use crate::cost::Need;
+use crate::id::{ChildId, RequestId};
+use crate::measure::{Group, Sample};
+use recording::{Code, EgressId, Refusal};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Free memory that must remain, GiB (§6.7).
+pub const MEMORY_HEADROOM: f64 = 1.0;
+
+/// Comparison slack, cores and GiB: sums of decimal fractions must not refuse what fits exactly.
+const EPSILON: f64 = 1e-9;
+
+/// Where memory use is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MemorySource {
+    /// Σ RSS of all processes.
+    #[default]
+    ProcRss,
+    /// The cgroup's own figure; Σ RSS while that is unreadable.
+    Cgroup,
+}
+
+/// What may be used.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Budget {
+    /// Cores of the machine ([`crate::measure::cgroup::count`]).
+    pub cores: f64,
+    /// Share of them recordings may use together; a first one may use all.
+    pub max_cpu_utilization: f64,
+    /// GiB; 0: no limit.
+    pub max_memory: f64,
+    /// Where memory use is read from.
+    pub memory_source: MemorySource,
+    /// How long a bid reserves. Longer than any client takes to choose (1 s), short enough not to block.
+    pub bid: Duration,
+    /// How long an accepted recording counts at least at its cost (upstream: 15 s).
+    pub hold: Duration,
+    /// Ends the hold earlier, so long after the recording became active. `None` (upstream): never earlier.
+    pub settle: Option<Duration>,
+}
+
+impl Budget {
+    /// Upstream's defaults for a machine with so many cores.
+    #[must_use]
+    pub fn new(cores: f64) -> Self {
+        Self {
+            cores,
+            max_cpu_utilization: 0.8,
+            max_memory: 0.0,
+            memory_source: MemorySource::ProcRss,
+            bid: Duration::from_millis(1500),
+            hold: Duration::from_secs(15),
+            settle: None,
+        }
+    }
+
+    /// `max_cpu_utilization`, with upstream's default for values outside of (0, 1].
+    #[must_use]
+    pub fn utilization(&self) -> f64 {
+        if self.max_cpu_utilization > 0.0 && self.max_cpu_utilization <= 1.0 {
+            self.max_cpu_utilization
+        } else {
+            0.8
+        }
+    }
+}
+
+/// Why something does not fit, with the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+pub enum Denial {
+    /// More than the whole machine.
+    #[error(
+        "not enough CPU: {} egress needs {:.2} cores, this machine has {cores:.2} cores; lower {}",
+        need.kind.label(), need.asked(), need.kind.key()
+    )]
+    TooBig {
+        /// What was asked for.
+        need: Need,
+        /// The machine.
+        cores: f64,
+    },
+    /// Too much is in use or promised.
+    #[error(
+        "not enough CPU: {} egress needs {:.2} cores, {free:.2} of {cores:.2} are free (max_cpu_utilization {utilization})",
+        need.kind.label(), need.asked()
+    )]
+    Cpu {
+        /// What was asked for.
+        need: Need,
+        /// Cores left.
+        free: f64,
+        /// The machine.
+        cores: f64,
+        /// The share that may be used.
+        utilization: f64,
+    },
+    /// Too much is in use or promised.
+    #[error(
+        "not enough memory: {} egress needs {:.2} GB and {MEMORY_HEADROOM:.2} GB must stay free, \
+         {used:.2} of {limit:.2} GB are used and {promised:.2} GB are promised (max_memory, by {source_name})",
+        need.kind.label(), need.memory
+    )]
+    Memory {
+        /// What was asked for.
+        need: Need,
+        /// GiB in use.
+        used: f64,
+        /// GiB of recordings that have just begun.
+        promised: f64,
+        /// `max_memory`.
+        limit: f64,
+        /// Which figure `used` is: `proc_rss` or `cgroup`.
+        source_name: &'static str,
+    },
+}
+
+impl Denial {
+    /// The answer a caller sees: somebody else may have room.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        Refusal::new(Code::Unavailable, self.to_string())
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Bid {
+    request: RequestId,
+    need: Need,
+    until: Instant,
+}
+
+#[derive(Debug, Clone)]
+struct Job {
+    child: ChildId,
+    need: Need,
+    /// The hold's end; `None`: over, only what is measured counts.
+    held: Option<Instant>,
+    used: Group,
+}
+
+impl Job {
+    fn cpu(&self) -> f64 {
+        match self.held {
+            Some(_) => self.need.cpu.max(self.used.cpu),
+            None => self.used.cpu,
+        }
+    }
+}
+
+/// What is promised and used.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    budget: Budget,
+    bids: BTreeMap<EgressId, Bid>,
+    jobs: BTreeMap<EgressId, Job>,
+    rss: f64,
+    cgroup: Option<f64>,
+    load: f64,
+    idle: f64,
+}
+
+impl Ledger {
+    /// An empty one.
+    #[must_use]
+    pub fn new(budget: Budget) -> Self {
+        Self {
+            budget,
+            bids: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            rss: 0.0,
+            cgroup: None,
+            load: 0.0,
+            idle: budget.cores,
+        }
+    }
+
+    /// The limits.
+    #[must_use]
+    pub const fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// No recording runs and none is promised.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.jobs.is_empty() && self.bids.is_empty()
+    }
+
+    /// At least one recording runs.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
+    /// Would one more fit, beside everything promised to others?
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn check(&self, egress: Option<&EgressId>, need: &Need) -> Result<(), Denial> {
+        self.decide(egress, need, true)
+    }
+
+    /// Would it fit if every open bid were lost? Then waiting for those is worth while.
+    #[must_use]
+    pub fn would_fit_without_bids(&self, need: &Need) -> bool {
+        self.decide(None, need, false).is_ok()
+    }
+
+    /// Reserves for a bid. An older bid for the same recording is replaced.
+    ///
+    /// # Errors
+    ///
+    /// It does not fit; nothing is reserved.
+    pub fn bid(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        egress: EgressId,
+        need: Need,
+    ) -> Result<(), Denial> {
+        self.check(Some(&egress), &need)?;
+        let until = now + self.budget.bid;
+        self.bids.insert(
+            egress,
+            Bid {
+                request,
+                need,
+                until,
+            },
+        );
+        Ok(())
+    }
+
+    /// The bid came to nothing. True when something was released.
+    pub fn lost(&mut self, request: &RequestId) -> bool {
+        let before = self.bids.len();
+        self.bids.retain(|_, bid| bid.request != *request);
+        self.bids.len() < before
+    }
+
+    /// Turns a bid into a hold; without a (live) bid it must fit now.
+    ///
+    /// # Errors
+    ///
+    /// It does not fit any more.
+    pub fn accept(
+        &mut self,
+        now: Instant,
+        egress: EgressId,
+        child: ChildId,
+        need: Need,
+    ) -> Result<(), Denial> {
+        let promised = self
+            .bids
+            .get(&egress)
+            .is_some_and(|bid| bid.until > now && bid.need == need);
+        if !promised {
+            self.check(Some(&egress), &need)?;
+        }
+        self.bids.remove(&egress);
+        self.jobs.insert(
+            egress,
+            Job {
+                child,
+                need,
+                held: Some(now + self.budget.hold),
+                used: Group::default(),
+            },
+        );
+        Ok(())
+    }
+
+    /// The recording is active: with `settle` configured its hold ends sooner.
+    pub fn active(&mut self, now: Instant, egress: &EgressId) {
+        let Some(settle) = self.budget.settle else {
+            return;
+        };
+        if let Some(held) = self.jobs.get_mut(egress).and_then(|job| job.held.as_mut()) {
+            *held = (*held).min(now + settle);
+        }
+    }
+
+    /// The recording is gone with everything it used. True when something was released.
+    pub fn release(&mut self, egress: &EgressId) -> bool {
+        self.jobs.remove(egress).is_some()
+    }
+
+    /// Takes over what was measured.
+    pub fn measured(&mut self, sample: &Sample) {
+        self.rss = sample.rss;
+        self.cgroup = sample.cgroup;
+        self.load = sample.load;
+        self.idle = sample.idle;
+        for job in self.jobs.values_mut() {
+            job.used = sample.groups.get(&job.child).copied().unwrap_or_default();
+        }
+    }
+
+    /// Lets bids and holds go whose time is over. True when something was released.
+    pub fn expire(&mut self, now: Instant) -> bool {
+        let before = self.bids.len();
+        self.bids.retain(|_, bid| bid.until > now);
+        let mut released = self.bids.len() < before;
+        for job in self.jobs.values_mut() {
+            if job.held.is_some_and(|until| until <= now) {
+                job.held = None;
+                released = true;
+            }
+        }
+        released
+    }
+
+    /// When [`Ledger::expire`] has something to do next.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let bids = self.bids.values().map(|bid| bid.until);
+        let holds = self.jobs.values().filter_map(|job| job.held);
+        bids.chain(holds).min()
+    }
+
+    /// Cores a further request could have.
+    #[must_use]
+    pub fn free(&self) -> f64 {
+        self.available(None, true)
+    }
+
+    /// Cores promised: bids and holds; `None` when only measured recordings run.
+    #[must_use]
+    pub fn reserved(&self) -> f64 {
+        let bids = self.bids.values().map(|bid| bid.need.cpu);
+        let holds = self
+            .jobs
+            .values()
+            .filter(|job| job.held.is_some())
+            .map(|job| job.need.cpu);
+        bids.chain(holds).sum()
+    }
+
+    /// How many recordings are promised or running.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.bids.len() + self.jobs.len()
+    }
+
+    /// What a recording uses and what it may use: (measured, cost). `None` for unknown ones.
+    #[must_use]
+    pub fn usage(&self, egress: &EgressId) -> Option<(Group, f64)> {
+        self.jobs.get(egress).map(|job| (job.used, job.need.cpu))
+    }
+
+    /// GiB in use, by the configured source, and which figure it is.
+    #[must_use]
+    pub fn memory(&self) -> (f64, &'static str) {
+        match (self.budget.memory_source, self.cgroup) {
+            (MemorySource::Cgroup, Some(used)) => (used, "cgroup"),
+            (MemorySource::Cgroup, None) | (MemorySource::ProcRss, _) => (self.rss, "proc_rss"),
+        }
+    }
+
+    /// 0 … 1 of all cores, as last measured.
+    #[must_use]
+    pub const fn load(&self) -> f64 {
+        self.load
+    }
+
+    /// Cores nobody used, as last measured.
+    #[must_use]
+    pub const fn idle_cores(&self) -> f64 {
+        self.idle
+    }
+
+    /// Σ RSS of everything visible, GiB.
+    #[must_use]
+    pub const fn rss(&self) -> f64 {
+        self.rss
+    }
+
+    /// cgroup memory in use, GiB.
+    #[must_use]
+    pub const fn cgroup(&self) -> Option<f64> {
+        self.cgroup
+    }
+
+    /// Would the cgroup's figure refuse this now, whichever source is configured?
+    #[must_use]
+    pub fn cgroup_would_refuse(&self, need: &Need) -> bool {
+        self.cgroup
+            .is_some_and(|used| !self.memory_fits(used, self.promised_memory(None, true), need))
+    }
+
+    fn decide(&self, egress: Option<&EgressId>, need: &Need, bids: bool) -> Result<(), Denial> {
+        let (used, source_name) = self.memory();
+        let promised = self.promised_memory(egress, bids);
+        if !self.memory_fits(used, promised, need) {
+            return Err(Denial::Memory {
+                need: *need,
+                used,
+                promised,
+                limit: self.budget.max_memory,
+                source_name,
+            });
+        }
+        let cores = self.budget.cores;
+        if need.asked() > cores + EPSILON {
+            return Err(Denial::TooBig { need: *need, cores });
+        }
+        let free = self.available(egress, bids);
+        if need.asked() > free + EPSILON {
+            return Err(Denial::Cpu {
+                need: *need,
+                free: free.max(0.0),
+                cores,
+                utilization: self.budget.utilization(),
+            });
+        }
+        Ok(())
+    }
+
+    /// §6.7; what is promised to `except` itself does not count against it.
+    fn available(&self, except: Option<&EgressId>, bids: bool) -> f64 {
+        let others = self.bids_besides(except, bids);
+        if self.jobs.is_empty() && others.clone().next().is_none() {
+            return self.budget.cores;
+        }
+        let promised: f64 = others.map(|bid| bid.need.cpu).sum();
+        let taken: f64 = self.jobs.values().map(Job::cpu).sum();
+        self.budget.cores * self.budget.utilization() - promised - taken
+    }
+
+    fn promised_memory(&self, except: Option<&EgressId>, bids: bool) -> f64 {
+        let promised: f64 = self
+            .bids_besides(except, bids)
+            .map(|bid| bid.need.memory)
+            .sum();
+        let held: f64 = self
+            .jobs
+            .values()
+            .filter(|job| job.held.is_some())
+            .map(|job| job.need.memory)
+            .sum();
+        promised + held
+    }
+
+    fn bids_besides<'a>(
+        &'a self,
+        except: Option<&'a EgressId>,
+        bids: bool,
+    ) -> impl Iterator<Item = &'a Bid> + Clone {
+        self.bids
+            .iter()
+            .filter(move |(egress, _)| bids && Some(*egress) != except)
+            .map(|(_, bid)| bid)
+    }
+
+    fn memory_fits(&self, used: f64, promised: f64, need: &Need) -> bool {
+        let limit = self.budget.max_memory;
+        limit <= 0.0 || used + promised + need.memory + MEMORY_HEADROOM < limit
+    }
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an arbitrary beginning of virtual time"
+)]
+mod tests {
+    use super::*;
+    use crate::cost::{Costs, Kind};
+
+    fn id(n: u32) -> EgressId {
+        EgressId::new(format!("EG_{n}")).unwrap()
+    }
+
+    fn request(n: u32) -> RequestId {
+        RequestId::from(format!("REQ_{n}").as_str())
+    }
+
+    fn need(cpu: f64) -> Need {
+        Need {
+            cpu,
+            ..Costs::default().need(Kind::Web)
+        }
+    }
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn two_asks_at_the_same_moment_are_not_promised_the_same_cores() {
+        let t = Instant::now();
+        let mut ledger = Ledger::new(Budget::new(4.0));
+        ledger.bid(t, request(1), id(1), need(3.0)).unwrap();
+        let denial = ledger.bid(t, request(2), id(2), need(3.0)).unwrap_err();
+        assert_eq!(
+            denial.to_string(),
+            "not enough CPU: web egress needs 3.00 cores, 0.20 of 4.00 are free (max_cpu_utilization 0.8)"
+        );
+        assert_eq!(denial.refusal().code, Code::Unavailable);
+        assert!(ledger.would_fit_without_bids(&need(3.0)));
+        assert!(ledger.lost(&request(1)));
+        ledger.bid(t, request(2), id(2), need(3.0)).unwrap();
+    }
+
+    #[test]
+    fn a_first_recording_may_use_the_whole_machine_and_nothing_may_use_more() {
+        let t = Instant::now();
+        let mut ledger = Ledger::new(Budget::new(2.0));
+        ledger.bid(t, request(1), id(1), need(2.0)).unwrap();
+        assert!(ledger.lost(&request(1)));
+        assert_eq!(
+            ledger
+                .bid(t, request(2), id(2), need(4.0))
+                .unwrap_err()
+                .to_string(),
+            "not enough CPU: web egress needs 4.00 cores, this machine has 2.00 cores; lower cpu_cost.web_cpu_cost"
+        );
+    }
+
+    #[test]
+    fn bids_expire_and_a_late_grant_is_checked_again() {
+        let t = Instant::now();
+        let mut ledger = Ledger::new(Budget::new(4.0));
+        ledger.bid(t, request(1), id(1), need(3.0)).unwrap();
+        assert_eq!(ledger.deadline(), Some(t + Duration::from_millis(1500)));
+        let later = t + seconds(2);
+        assert!(ledger.expire(later));
+        ledger.accept(later, id(2), ChildId(2), need(3.0)).unwrap();
+        assert!(ledger.accept(later, id(1), ChildId(1), need(3.0)).is_err());
+    }
+
+    #[test]
+    fn a_retry_replaces_its_own_bid() {
+        let t = Instant::now();
+        let mut ledger = Ledger::new(Budget::new(4.0));
+        ledger.bid(t, request(1), id(1), need(3.0)).unwrap();
+        ledger.bid(t, request(2), id(1), need(3.0)).unwrap();
+        assert!(!ledger.lost(&request(1)), "the newer one stands");
+        assert!((ledger.reserved() - 3.0).abs() < 1e-9);
+        assert!(ledger.lost(&request(2)));
+        assert!(ledger.is_idle());
+    }
+
+    #[test]
+    fn a_hold_counts_the_larger_of_cost_and_use_and_then_only_use() {
+        let t = Instant::now();
+        let mut ledger = Ledger::new(Budget::new(10.0));
+        ledger.accept(t, id(1), ChildId(1), need(4.0)).unwrap();
+        assert!((ledger.free() - 4.0).abs() < 1e-9);
+        let mut sample = Sample::default();
+        sample.groups.insert(ChildId(1), Group::of(5.0, 0.0));
+        ledger.measured(&sample);
+        assert!((ledger.free() - 3.0).abs() < 1e-9);
+        sample.groups.insert(ChildId(1), Group::of(1.0, 0.0));
+        ledger.measured(&sample);
+        assert!((ledger.free() - 4.0).abs() < 1e-9);
+        assert!(!ledger.expire(t + seconds(14)));
+        assert!(ledger.expire(t + seconds(15)));
+        assert!((ledger.free() - 7.0).abs() < 1e-9);
+        assert!(ledger.release(&id(1)));
+        assert!((ledger.free() - 10.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_settled_recording_may_give_its_reserve_back_early() {
+        let t = Instant::now();
+        let mut ledger = Ledger::new(Budget {
+            settle: Some(seconds(3)),
+            ..Budget::new(10.0)
+        });
+        ledger.accept(t, id(1), ChildId(1), need(4.0)).unwrap();
+        ledger.active(t + seconds(2), &id(1));
+        assert_eq!(ledger.deadline(), Some(t + seconds(5)));
+        ledger.active(t + seconds(14), &id(1));
+        assert_eq!(ledger.deadline(), Some(t + seconds(5)), "never later");
+    }
+
+    #[test]
+    fn decimal_fractions_that_fit_exactly_are_accepted() {
+        let t = Instant::now();
+        let mut ledger = Ledger::new(Budget::new(2.0));
+        for n in 0..16 {
+            ledger.accept(t, id(n), ChildId(1), need(0.1)).unwrap();
+        }
+        assert!(ledger.accept(t, id(99), ChildId(1), need(0.1)).is_err());
+    }
+
+    #[test]
+    fn memory_that_is_promised_is_not_promised_twice() {
+        let t = Instant::now();
+        let mut ledger = Ledger::new(Budget {
+            max_memory: 10.0,
+            ..Budget::new(100.0)
+        });
+        ledger.measured(&Sample {
+            rss: 5.0,
+            ..Sample::default()
+        });
+        let three = Need {
+            memory: 3.0,
+            ..need(1.0)
+        };
+        ledger.bid(t, request(1), id(1), three).unwrap();
+        let denial = ledger.bid(t, request(2), id(2), three).unwrap_err();
+        assert_eq!(
+            denial.to_string(),
+            "not enough memory: web egress needs 3.00 GB and 1.00 GB must stay free, \
+             5.00 of 10.00 GB are used and 3.00 GB are promised (max_memory, by proc_rss)"
+        );
+    }
+}

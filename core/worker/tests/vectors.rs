@@ -1,0 +1,177 @@
+//! Upstream's own tests of its monitor, as data (`vectors/`, livekit/egress v1.14.1).
+#![expect(
+    clippy::disallowed_methods,
+    reason = "an arbitrary beginning of virtual time"
+)]
+
+use recording::EgressId;
+use serde_json::Value;
+use std::time::{Duration, Instant};
+use worker::admission::{Budget, Denial, Ledger, MemorySource};
+use worker::cost::{Costs, Kind, Need};
+use worker::id::ChildId;
+use worker::measure::Sample;
+use worker::metrics::ratio;
+
+fn read(text: &str) -> Value {
+    serde_json::from_str(text).expect("vectors are JSON")
+}
+
+fn number(case: &Value, key: &str) -> f64 {
+    case.get(key).and_then(Value::as_f64).unwrap_or(0.0)
+}
+
+fn source(case: &Value) -> MemorySource {
+    match case.get("source").and_then(Value::as_str) {
+        Some("cgroup") => MemorySource::Cgroup,
+        Some(_) | None => MemorySource::ProcRss,
+    }
+}
+
+fn close(a: f64, b: f64, what: &str) {
+    assert!((a - b).abs() < 0.001, "{what}: {a} is not {b}");
+}
+
+#[test]
+fn memory_admission_is_upstreams() {
+    let file = read(include_str!("vectors/monitor_memory.json"));
+    for case in file["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let mut ledger = Ledger::new(Budget {
+            max_memory: number(case, "max"),
+            memory_source: source(case),
+            ..Budget::new(1000.0)
+        });
+        let need = |memory| Need {
+            memory,
+            ..Costs::default().need(Kind::Track)
+        };
+        let pending = number(case, "pending");
+        if pending > 0.0 {
+            let egress = EgressId::new("EG_pending").unwrap();
+            ledger
+                .accept(Instant::now(), egress, ChildId(1), need(pending))
+                .unwrap();
+        }
+        let readable = case.get("cgroup_ok").and_then(Value::as_bool);
+        ledger.measured(&Sample {
+            rss: number(case, "proc_rss"),
+            cgroup: readable.unwrap_or(false).then(|| number(case, "cgroup")),
+            ..Sample::default()
+        });
+        let denial = ledger.check(None, &need(number(case, "cost"))).err();
+        let reason = denial.map(|denial| match denial {
+            Denial::Memory {
+                source_name: "cgroup",
+                ..
+            } => "memory_cgroup",
+            Denial::Memory { .. } => "memory",
+            Denial::TooBig { .. } | Denial::Cpu { .. } => "cpu",
+        });
+        assert_eq!(
+            reason.is_some(),
+            case["reject"].as_bool().unwrap(),
+            "{name}"
+        );
+        assert_eq!(reason, case.get("reason").and_then(Value::as_str), "{name}");
+    }
+}
+
+#[test]
+fn load_ratios_are_upstreams() {
+    let file = read(include_str!("vectors/load_ratio.json"));
+    for case in file["cases"].as_array().unwrap() {
+        let what = case.to_string();
+        let mut ledger = Ledger::new(Budget {
+            max_memory: number(case, "max_memory_gb"),
+            memory_source: source(case),
+            ..Budget::new(4.0)
+        });
+        let readable = case.get("cgroup_ok").and_then(Value::as_bool);
+        ledger.measured(&Sample {
+            rss: number(case, "proc_rss_gb"),
+            cgroup: readable.unwrap_or(false).then(|| number(case, "cgroup_gb")),
+            ..Sample::default()
+        });
+        let cpu = ratio(
+            number(case, "cpu_load"),
+            number(case, "max_cpu_utilization"),
+        );
+        close(cpu, number(&case["expect"], "cpu"), &what);
+        let memory = ratio(ledger.memory().0, ledger.budget().max_memory);
+        close(memory, number(&case["expect"], "memory"), &what);
+    }
+}
+
+#[test]
+fn costs_and_holds_have_upstreams_defaults() {
+    let file = read(include_str!("vectors/monitor_costs.json"));
+    let defaults = &file["derived"]["defaults"];
+    let costs = Costs::default();
+    for (kind, key) in [
+        (Kind::RoomComposite, "room_composite_cpu_cost"),
+        (Kind::AudioRoomComposite, "audio_room_composite_cpu_cost"),
+        (Kind::SdkAudioRoomComposite, "audio_room_composite_cpu_cost"),
+        (Kind::Web, "web_cpu_cost"),
+        (Kind::AudioWeb, "audio_web_cpu_cost"),
+        (Kind::Participant, "participant_cpu_cost"),
+        (Kind::TrackComposite, "track_composite_cpu_cost"),
+        (Kind::Track, "track_cpu_cost"),
+    ] {
+        close(costs.need(kind).cpu, number(defaults, key), key);
+    }
+    let budget = Budget::new(1.0);
+    close(
+        budget.utilization(),
+        number(defaults, "max_cpu_utilization"),
+        "utilization",
+    );
+    assert_eq!(
+        budget.hold,
+        Duration::from_secs(file["derived"]["pending_hold_seconds"].as_u64().unwrap())
+    );
+}
+
+#[test]
+fn configured_costs_are_upstreams() {
+    let file = read(include_str!("vectors/monitor_costs.json"));
+    let config = &file["config"];
+    let costs = Costs {
+        room_composite: number(config, "room_composite_cpu_cost"),
+        audio_room_composite: number(config, "audio_room_composite_cpu_cost"),
+        sdk_audio_room_composite: Some(number(config, "sdk_audio_room_composite_cpu_cost")),
+        web: number(config, "web_cpu_cost"),
+        audio_web: number(config, "audio_web_cpu_cost"),
+        participant: number(config, "participant_cpu_cost"),
+        track_composite: number(config, "track_composite_cpu_cost"),
+        track: number(config, "track_cpu_cost"),
+        memory: number(config, "memory_cost"),
+        sdk_audio_room_composite_memory: Some(number(
+            config,
+            "sdk_audio_room_composite_memory_cost",
+        )),
+    };
+    // requests are told apart by `recording`; here by name
+    for (name, kind) in [
+        ("room composite video", Kind::RoomComposite),
+        ("room composite audio, sdk", Kind::SdkAudioRoomComposite),
+        ("room composite audio + layout", Kind::AudioRoomComposite),
+        ("web", Kind::Web),
+        ("web audio only", Kind::AudioWeb),
+        ("participant", Kind::Participant),
+        ("track composite", Kind::TrackComposite),
+        ("track", Kind::Track),
+        ("v2 media", Kind::Participant),
+    ] {
+        let cases = file["cases"].as_array().unwrap();
+        let case = cases.iter().find(|case| case["name"] == name).unwrap();
+        let need = costs.need(kind);
+        close(need.cpu, number(&case["expect"], "cpu"), name);
+        close(need.memory, number(&case["expect"], "memory_gb"), name);
+        assert_eq!(
+            need.browser,
+            case["expect"]["is_web"].as_bool().unwrap(),
+            "{name}"
+        );
+    }
+}
