@@ -10,6 +10,8 @@ use recording::Secret;
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, de};
 
+use crate::config::{self, Topology};
+
 /// How to reach Redis. Precedence: `sentinel_addresses`, `cluster_addresses`, `address`.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(default)]
@@ -92,6 +94,51 @@ impl Settings {
     }
 }
 
+/// What the configuration module has read and checked.
+impl From<&config::Redis> for Settings {
+    fn from(redis: &config::Redis) -> Self {
+        let ms = |value: Option<std::time::Duration>| {
+            value.map(|value| u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
+        };
+        let mut settings = Self {
+            username: redis.username.clone(),
+            password: redis.password.clone(),
+            db: redis.db,
+            max_redirects: Some(redis.max_redirects),
+            dial_timeout: ms(redis.dial_timeout),
+            read_timeout: ms(redis.read_timeout),
+            write_timeout: ms(redis.write_timeout),
+            ..Self::default()
+        };
+        if let Some(tls) = &redis.tls {
+            settings.tls = Tls {
+                enabled: true,
+                insecure: tls.insecure,
+                server_name: tls.server_name.clone(),
+                ca_cert_file: tls.ca_cert_file.clone(),
+                client_cert_file: tls.client_cert_file.clone(),
+                client_key_file: tls.client_key_file.clone(),
+            };
+        }
+        match &redis.topology {
+            Topology::Single { address } => settings.address.clone_from(address),
+            Topology::Sentinel {
+                addresses,
+                master_name,
+                username,
+                password,
+            } => {
+                settings.sentinel_addresses.clone_from(addresses);
+                settings.sentinel_master_name.clone_from(master_name);
+                settings.sentinel_username.clone_from(username);
+                settings.sentinel_password = password.clone();
+            }
+            Topology::Cluster { addresses } => settings.cluster_addresses.clone_from(addresses),
+        }
+        settings
+    }
+}
+
 /// A present but empty key is the default, as in Go.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     from: D,
@@ -165,5 +212,41 @@ mod tests {
         let settings: Settings =
             serde_yaml_ng::from_str("{password: hunter2, sentinel_password: hunter3}").unwrap();
         assert!(!format!("{settings:?}").contains("hunter"));
+    }
+
+    #[test]
+    fn the_configuration_is_taken_over_whole() {
+        let config = config::Redis {
+            topology: Topology::Sentinel {
+                addresses: vec!["s:1".to_owned()],
+                master_name: "m".to_owned(),
+                username: "su".to_owned(),
+                password: Secret::new("sp".to_owned()),
+            },
+            username: "u".to_owned(),
+            password: Secret::new("p".to_owned()),
+            db: 2,
+            tls: Some(config::Tls {
+                insecure: true,
+                server_name: "n".to_owned(),
+                ca_cert_file: Some("/ca".into()),
+                client_cert_file: Some("/c".into()),
+                client_key_file: Some("/k".into()),
+            }),
+            dial_timeout: Some(std::time::Duration::from_millis(1)),
+            read_timeout: Some(std::time::Duration::from_millis(2)),
+            write_timeout: Some(std::time::Duration::from_millis(3)),
+            max_redirects: 4,
+            pool_timeout: None,
+            pool_size: None,
+        };
+        let expected: Settings = serde_yaml_ng::from_str(
+            "username: u\npassword: p\ndb: 2\n\
+             tls: {enabled: true, insecure: true, server_name: n, ca_cert_file: /ca, client_cert_file: /c, client_key_file: /k}\n\
+             sentinel_addresses: [s:1]\nsentinel_master_name: m\nsentinel_username: su\nsentinel_password: sp\n\
+             max_redirects: 4\ndial_timeout: 1\nread_timeout: 2\nwrite_timeout: 3\n",
+        )
+        .unwrap();
+        assert_eq!(Settings::from(&config), expected);
     }
 }
