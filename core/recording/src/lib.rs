@@ -7,14 +7,28 @@
 //!
 //! Knows no socket, no clock, no GStreamer: a whole recording runs in a test in microseconds.
 
+pub mod codecs;
+pub mod cost;
+pub mod destination;
+pub mod encoding;
 pub mod error;
 pub mod id;
 pub mod lifecycle;
 pub mod link;
+pub mod location;
+pub mod manifest;
+pub mod naming;
 pub mod now;
+pub mod outputs;
 pub mod plan;
+pub mod policy;
+pub mod redact;
+pub mod request;
 pub mod secret;
 pub mod settings;
+pub mod stream_url;
+pub mod support;
+pub mod token;
 
 pub use error::{Code, Fault, Refusal};
 pub use id::EgressId;

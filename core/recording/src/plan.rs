@@ -5,6 +5,7 @@
 
 use crate::{EgressId, Secret};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::time::Duration;
 
 /// One recording, complete and immutable.
@@ -207,6 +208,8 @@ pub enum Channel {
 }
 
 /// What is made: sound, pictures or both ("neither" cannot be written).
+///
+/// A copy of a track whose kind only the room knows is `Both` with `Copy` twice; one of them will flow.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Media {
     /// Sound only.
@@ -420,12 +423,19 @@ pub enum StreamProtocol {
 }
 
 /// One stream target.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct StreamUrl {
     /// Complete URL with key.
     pub url: Secret<String>,
-    /// As peers may see it.
+    /// `StreamInfo.url`, as peers may see it. SRT and WebSocket URLs stand there as given, as upstream's clients expect,
+    /// so this is not for logs; `Debug` shows the stricter form.
     pub redacted: String,
+}
+
+impl fmt::Debug for StreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::redact::stream_url(&self.redacted))
+    }
 }
 
 /// Raw PCM to a WebSocket.
