@@ -1,5 +1,8 @@
 //! The binary: Redis, HTTP, metrics, child processes, command line.
 
 pub mod bus;
-/// The operator's configuration.
+pub mod cli;
 pub mod config;
+pub mod http;
+pub mod log;
+pub mod metrics;
