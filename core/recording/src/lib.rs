@@ -19,7 +19,6 @@ pub mod location;
 pub mod manifest;
 pub mod naming;
 pub mod now;
-pub mod outputs;
 pub mod plan;
 pub mod policy;
 pub mod redact;
@@ -29,6 +28,8 @@ pub mod settings;
 pub mod stream_url;
 pub mod support;
 pub mod token;
+
+mod outputs;
 
 pub use error::{Code, Fault, Refusal};
 pub use id::EgressId;

@@ -3,6 +3,7 @@
 //! One binary: linking is what takes time.
 
 mod common;
+mod integration;
 mod plans;
 mod properties;
 mod tables;
