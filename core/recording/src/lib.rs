@@ -9,10 +9,13 @@
 
 pub mod codecs;
 pub mod cost;
+pub mod crash;
 pub mod destination;
 pub mod encoding;
 pub mod error;
+pub mod fault;
 pub mod id;
+pub mod info;
 pub mod lifecycle;
 pub mod link;
 pub mod location;

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Both begin with a [`Hello`]. After `Finished` nothing more is said about that egress id. The end of the stream means
-//! that the other side is gone: the worker finishes the story (`crash`), the recorder stops with
+//! that the other side is gone: the worker finishes the story ([`crate::crash`]), the recorder stops with
 //! [`StopReason::WorkerGone`]. A plan's secrets travel in clear (the pair is private to the two processes); `Debug` masks them.
 //!
 //! No IO: [`encode`] makes bytes, a [`Decoder`] takes them in whatever pieces they come.

@@ -15,9 +15,10 @@ pub enum Effect {
     StartMedia,
     /// Let everything captured so far reach the outputs, then end. Fact: `Media(Drained | Failed)`.
     StopMedia,
-    /// Throw the media and the local bytes away; no facts are expected.
+    /// Throw the media and the local bytes away and cancel what is being stored; no facts are expected.
     DiscardMedia,
-    /// No more samples come: close every output and stream target. Facts: `Output(_, Closed | Failed)` for files, segments and
+    /// No more samples come: close every output and stream target. Outputs that failed before are
+    /// asked, too, and keep what they can. Facts: `Output(_, Closed | Failed)` for files, segments and
     /// images, `Stream(_, Closed | Failed)` for stream targets.
     CloseOutputs,
     /// Add a stream target. Facts: `Stream(_, Opened | Failed)`.
