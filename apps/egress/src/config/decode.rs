@@ -11,13 +11,14 @@ use super::block::{Block, nearest};
 use super::host::Host;
 use super::load::Purpose;
 use super::model::{
-    AssumeRole, Chrome, ChromeFlag, Config, CpuCost, Debug, Io, Latency, Level, Logging,
-    MemorySource, Ports, SessionLimits, TestOverrides,
+    Chrome, ChromeFlag, Config, CpuCost, Debug, Io, Latency, Level, Logging, MemorySource, Ports,
+    SessionLimits, TestOverrides,
 };
 use super::problem::Problem;
 use super::{redis, store};
 use recording::Secret;
 use recording::plan::{Destination, RequestType, Store};
+use recording::policy::AssumeRole;
 use serde_yaml_ng::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

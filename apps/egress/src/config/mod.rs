@@ -7,6 +7,7 @@
 //! Knows nothing of Redis, recordings in progress or HTTP.
 
 mod block;
+mod convert;
 mod decode;
 mod document;
 pub mod duration;
@@ -23,7 +24,7 @@ mod tests;
 pub use host::{Host, Process};
 pub use load::{Loaded, Purpose, Sources, load};
 pub use model::{
-    AssumeRole, Chrome, ChromeFlag, Config, CpuCost, Debug, Io, Latency, Level, Logging,
-    MemorySource, Ports, Redis, Retries, SessionLimits, TestOverrides, Tls, Topology,
+    Chrome, ChromeFlag, Config, CpuCost, Debug, Io, Latency, Level, Logging, MemorySource, Ports,
+    Redis, SessionLimits, TestOverrides, Tls, Topology,
 };
 pub use problem::{Problem, Rejected, Severity};

@@ -4,6 +4,7 @@
 
 use recording::Secret;
 use recording::plan::{Destination, RequestType};
+use recording::policy::{AssumeRole, Retries};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,7 +37,8 @@ pub struct Config {
     pub storage: Option<Destination>,
     /// `backup` or the old `backup_storage`: where files go when the first place fails.
     pub backup: Option<Destination>,
-    /// Retries of uploads to a bucket that a request brings itself.
+    /// Retries of uploads to a bucket that a request brings itself: those of the service's own S3 block, or upstream's
+    /// defaults. (Upstream retries uploads to its own block for ever without a pause; here they have the same defaults.)
     pub request_uploads: Retries,
     /// `disallow_local_storage`.
     pub disallow_local_storage: bool,
@@ -235,42 +237,6 @@ pub enum ChromeFlag {
     Off,
 }
 
-/// Retries of an upload.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Retries {
-    /// Attempts after the first.
-    pub max_retries: u32,
-    /// Longest pause.
-    pub max_delay: Duration,
-    /// Shortest pause.
-    pub min_delay: Duration,
-}
-
-impl Default for Retries {
-    /// Upstream's for uploads with the request's own bucket; here for the service's as well (upstream leaves those
-    /// without a limit and without a pause).
-    fn default() -> Self {
-        Self {
-            max_retries: 5,
-            max_delay: Duration::from_secs(5),
-            min_delay: Duration::from_millis(100),
-        }
-    }
-}
-
-/// `s3_assume_role_*` (§13.3).
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct AssumeRole {
-    /// Base credentials of the service; empty: requests without keys may not assume roles.
-    pub access_key: Secret<String>,
-    /// Belongs to the key.
-    pub secret: Secret<String>,
-    /// Role for request-level uploads that name none; may be empty.
-    pub arn: String,
-    /// Goes with the role; may be empty.
-    pub external_id: Secret<String>,
-}
-
 /// Talking to the server's IOInfo service.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Io {
@@ -363,7 +329,7 @@ pub struct CpuCost {
     pub max_pulse_clients: u32,
     /// Whose memory is counted.
     pub memory_source: MemorySource,
-    /// How long memory may be over the limit before a recording is killed; zero: not at all.
+    /// How long memory may be over the limit before a recording is killed; zero: at once.
     pub memory_kill_grace: Duration,
     /// How long load may stay high before a recording is killed.
     pub cpu_kill_grace: Duration,

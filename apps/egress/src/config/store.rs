@@ -3,9 +3,9 @@
 
 use super::block::Block;
 use super::host::Host;
-use super::model::Retries;
 use recording::Secret;
 use recording::plan::{AliOss, Azure, Destination, Gcp, Proxy, S3, Store};
+use recording::policy::Retries;
 use serde_yaml_ng::Value;
 use std::time::Duration;
 

@@ -55,7 +55,7 @@ fn read_with(text: &str, host: &Fake) -> Result<Loaded, Rejected> {
     load(&body(text), host, Purpose::Record)
 }
 
-fn read(text: &str) -> Config {
+pub(super) fn read(text: &str) -> Config {
     let loaded = read_with(text, &Fake::default()).unwrap_or_else(|e| panic!("{text}\n{e}"));
     assert_eq!(loaded.warnings, vec![], "{text}");
     loaded.config

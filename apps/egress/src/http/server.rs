@@ -256,7 +256,7 @@ mod tests {
                     ..WebEgressRequest::default()
                 })),
             }],
-            ..Snapshot::default()
+            gauges: worker::Worker::new(worker::Config::new(4.0)).gauges(),
         })
     }
 

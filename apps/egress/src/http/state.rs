@@ -1,15 +1,15 @@
 //! What the HTTP surfaces show, as the worker hands it out.
 
-use crate::metrics::Gauges;
 use recording::EgressId;
 use std::sync::Arc;
 use wire::livekit::egress_info::Request;
+use worker::metrics::Gauges;
 
 /// Takes a snapshot; called once per request, must not block.
 pub type State = Arc<dyn Fn() -> Snapshot + Send + Sync>;
 
 /// The worker at one moment.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Snapshot {
     /// Would it take work?
     pub readiness: Readiness,
@@ -17,7 +17,7 @@ pub struct Snapshot {
     pub available_cpu: f64,
     /// Recordings in progress.
     pub active: Vec<Active>,
-    /// For `/metrics`.
+    /// For the metrics page.
     pub gauges: Gauges,
 }
 

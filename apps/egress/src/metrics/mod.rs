@@ -1,10 +1,12 @@
 //! Metrics in the names and label sets upstream has (egress-behaviour.md §9.4): dashboards and autoscalers know them.
 //!
 //! ```text
-//! worker snapshot ── Gauges ──┐
-//! counters, histograms ───────┼─► Metrics::render ─► text format 0.0.4
-//! /proc/self ─────────────────┘
+//! worker::metrics::Gauges ───┐
+//! counters, histograms ──────┼─► Metrics::render ─► text format 0.0.4
+//! /proc/self ────────────────┘
 //! ```
+//!
+//! Not shown, because there is no shared sound server: `livekit_egress_pulse_sinks`, `livekit_load_ratio{type="pulse"}`.
 //!
 //! Written by hand: `prometheus-client` only speaks OpenMetrics, which forces `_total` onto every counter, and
 //! `livekit_egress_pipeline_uploads` has none.
@@ -18,73 +20,7 @@ use std::path::Path;
 use std::time::Duration;
 use store::{Counters, Histograms};
 use text::{Exposition, Kind};
-
-/// What is measured at the moment of a scrape.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Gauges {
-    /// No recording is active.
-    pub available: bool,
-    /// An empty web request would be admitted.
-    pub can_accept_request: bool,
-    /// No new work: stopping, or the server is out of reach.
-    pub disabled: bool,
-    /// Asked to stop.
-    pub terminating: bool,
-    /// 1 − idle / cores.
-    pub cpu_load: f64,
-    /// Running recordings by type; types that are not listed run none.
-    pub requests: Vec<(RequestType, u64)>,
-    /// load / `max_cpu_utilization`.
-    pub load_ratio_cpu: f64,
-    /// usage / `max_memory`; `None` without that limit.
-    pub load_ratio_memory: Option<f64>,
-    /// clients / `max_pulse_clients`; `None` when nothing counts them.
-    pub load_ratio_pulse: Option<f64>,
-    /// `None`: could not be read.
-    pub cgroup_memory_bytes: Option<u64>,
-    /// Resident memory of all processes, bytes.
-    pub proc_rss_bytes: u64,
-    /// A request would be refused if the cgroup's figure were used.
-    pub would_reject_cgroup: bool,
-    /// Our sinks on a shared sound server; `None` when there is none.
-    pub pulse_sinks: Option<u64>,
-}
-
-/// How a recorder ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum HandlerResult {
-    /// By itself, whatever the recording's status.
-    Completed,
-    /// Before it started.
-    Aborted,
-    /// Asked to stop for lack of CPU.
-    StoppedCpu,
-    /// Killed for lack of CPU.
-    KilledCpu,
-    /// Killed for lack of memory.
-    KilledOom,
-    /// Killed because the service stopped.
-    KilledShutdown,
-    /// The process failed.
-    ProcessError,
-    /// Somebody else joined with its identity.
-    DuplicateIdentity,
-}
-
-impl HandlerResult {
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Aborted => "aborted",
-            Self::StoppedCpu => "stopped_cpu",
-            Self::KilledCpu => "killed_cpu",
-            Self::KilledOom => "killed_oom",
-            Self::KilledShutdown => "killed_shutdown",
-            Self::ProcessError => "process_error",
-            Self::DuplicateIdentity => "duplicate_identity",
-        }
-    }
-}
+use worker::metrics::Gauges;
 
 /// How an upload ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -128,7 +64,6 @@ pub struct Call<'a> {
 pub struct Metrics {
     node_id: String,
     cluster_id: String,
-    handler_results: Counters<2>,
     uploads: Counters<3>,
     upload_times: Histograms<3>,
     backup_writes: Counters<1>,
@@ -149,11 +84,6 @@ impl Metrics {
         Self {
             node_id: node_id.into(),
             cluster_id: cluster_id.into(),
-            handler_results: Counters::new(
-                "livekit_egress_handler_results_total",
-                "Total number of egress handler outcomes, by result",
-                ["type", "result"],
-            ),
             uploads: Counters::new(
                 "livekit_egress_pipeline_uploads",
                 "Number of uploads per pipeline with type and status labels",
@@ -201,12 +131,6 @@ impl Metrics {
                 &[1., 5., 10., 25., 50., 100., 250., 500., 1000., 3000.],
             ),
         }
-    }
-
-    /// A recorder is gone.
-    pub fn handler_ended(&self, kind: Option<RequestType>, result: HandlerResult) {
-        let kind = kind.map_or("unknown", RequestType::label);
-        self.handler_results.add([kind, result.label()], 1.0);
     }
 
     /// An upload ended. `kind` is the content type.
@@ -277,7 +201,6 @@ impl Metrics {
         ];
         let psrpc = [("node_id", self.node_id.as_str()), ("node_type", "EGRESS")];
         render_gauges(&mut page, gauges, &node);
-        self.handler_results.render(&mut page, &node);
         self.uploads.render(&mut page, &node);
         self.upload_times.render(&mut page, &node);
         self.backup_writes.render(&mut page, &node);
@@ -294,71 +217,91 @@ impl Metrics {
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus counts in f64")]
 fn render_gauges(page: &mut Exposition, g: &Gauges, node: &[(&str, &str); 2]) {
+    const GIB: f64 = 1_073_741_824.0;
     let flag = |on: bool| f64::from(u8::from(on));
-    let mut gauge = |name: &str, help: &str, value: f64| {
+    for (name, help, value) in [
+        ("livekit_egress_available", "", flag(g.available)),
+        (
+            "livekit_egress_can_accept_request",
+            "",
+            flag(g.can_accept_request),
+        ),
+        ("livekit_egress_is_disabled", "", flag(g.is_disabled)),
+        ("livekit_egress_is_terminating", "", flag(g.is_terminating)),
+        (
+            "livekit_egress_cgroup_memory_bytes",
+            "Cgroup memory usage in bytes",
+            g.cgroup_memory.unwrap_or(0.0) * GIB,
+        ),
+        (
+            "livekit_egress_cgroup_read_success",
+            "Whether cgroup memory read succeeded (1) or failed (0)",
+            flag(g.cgroup_memory.is_some()),
+        ),
+        (
+            "livekit_egress_proc_rss_bytes",
+            "Per-process RSS sum in bytes",
+            g.proc_rss * GIB,
+        ),
+        (
+            "livekit_egress_would_reject_cgroup",
+            "Whether request would be rejected using cgroup mode (1) or not (0)",
+            flag(g.would_reject_cgroup),
+        ),
+        // Not upstream's: what to look at when a request was declined.
+        (
+            "livekit_egress_cpu_free_cores",
+            "Cores a further request could have",
+            g.cpu_free,
+        ),
+        (
+            "livekit_egress_cpu_reserved_cores",
+            "Cores promised to bids and to recordings that have just begun",
+            g.cpu_reserved,
+        ),
+    ] {
         page.family(name, help, Kind::Gauge).sample(node, value);
-    };
-    gauge("livekit_egress_available", "", flag(g.available));
-    gauge(
-        "livekit_egress_can_accept_request",
-        "",
-        flag(g.can_accept_request),
-    );
-    gauge("livekit_egress_is_disabled", "", flag(g.disabled));
-    gauge("livekit_egress_is_terminating", "", flag(g.terminating));
-    gauge(
-        "livekit_egress_cgroup_memory_bytes",
-        "Cgroup memory usage in bytes",
-        g.cgroup_memory_bytes.unwrap_or(0) as f64,
-    );
-    gauge(
-        "livekit_egress_cgroup_read_success",
-        "Whether cgroup memory read succeeded (1) or failed (0)",
-        flag(g.cgroup_memory_bytes.is_some()),
-    );
-    gauge(
-        "livekit_egress_proc_rss_bytes",
-        "Per-process RSS sum in bytes",
-        g.proc_rss_bytes as f64,
-    );
-    gauge(
-        "livekit_egress_would_reject_cgroup",
-        "Whether request would be rejected using cgroup mode (1) or not (0)",
-        flag(g.would_reject_cgroup),
-    );
-    if let Some(sinks) = g.pulse_sinks {
-        gauge(
-            "livekit_egress_pulse_sinks",
-            "Number of egress-owned null-sinks loaded on the pulse daemon",
-            sinks as f64,
-        );
     }
+    page.family(
+        "livekit_egress_updates_given_up_total",
+        "Updates that a server answered with an error",
+        Kind::Counter,
+    )
+    .sample(node, g.updates_given_up as f64);
 
     let [id, cluster] = *node;
     page.family("livekit_node_cpu_load", "", Kind::Gauge)
         .sample(&[id, ("node_type", "EGRESS"), cluster], g.cpu_load);
     let mut requests = page.family("livekit_egress_requests", "", Kind::Gauge);
     for kind in ALL_TYPES {
-        let running: u64 = g
-            .requests
-            .iter()
-            .filter_map(|(other, count)| (*other == kind).then_some(*count))
-            .sum();
+        let running = g.requests.get(&kind).copied().unwrap_or(0);
         requests.sample(&[id, cluster, ("type", kind.label())], running as f64);
+    }
+    if !g.results.is_empty() {
+        let mut results = page.family(
+            "livekit_egress_handler_results_total",
+            "Total number of egress handler outcomes, by result",
+            Kind::Counter,
+        );
+        for ((kind, ended), count) in &g.results {
+            let labels = [
+                id,
+                cluster,
+                ("type", kind.label()),
+                ("result", ended.label()),
+            ];
+            results.sample(&labels, *count as f64);
+        }
     }
     let mut ratio = page.family(
         "livekit_load_ratio",
         "Per-resource utilization ratio (0 = idle, can exceed 1 under overload)",
         Kind::Gauge,
     );
-    for (kind, value) in [
-        ("cpu", Some(g.load_ratio_cpu)),
-        ("memory", g.load_ratio_memory),
-        ("pulse", g.load_ratio_pulse),
-    ] {
-        if let Some(value) = value {
-            ratio.sample(&[id, cluster, ("type", kind)], value);
-        }
+    ratio.sample(&[id, cluster, ("type", "cpu")], g.load_ratio_cpu);
+    // 0 is "no limit": memory is never entirely unused. Upstream does not show the series then.
+    if g.load_ratio_memory > 0.0 {
+        ratio.sample(&[id, cluster, ("type", "memory")], g.load_ratio_memory);
     }
 }
 

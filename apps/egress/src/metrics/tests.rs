@@ -2,6 +2,7 @@
 
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
+use worker::metrics::Ended;
 
 /// Samples by name and sorted labels. Panics where Prometheus would refuse the page.
 fn parse(text: &str) -> BTreeMap<(String, BTreeMap<String, String>), f64> {
@@ -80,6 +81,27 @@ fn value(text: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     parse(text).get(&(name.to_owned(), labels)).copied()
 }
 
+fn idle() -> Gauges {
+    Gauges {
+        available: false,
+        can_accept_request: false,
+        is_disabled: false,
+        is_terminating: false,
+        requests: BTreeMap::new(),
+        results: BTreeMap::new(),
+        cpu_load: 0.0,
+        cpu_idle: 0.0,
+        cpu_free: 0.0,
+        cpu_reserved: 0.0,
+        load_ratio_cpu: 0.0,
+        load_ratio_memory: 0.0,
+        proc_rss: 0.0,
+        cgroup_memory: None,
+        would_reject_cgroup: false,
+        updates_given_up: 0,
+    }
+}
+
 const NODE: [(&str, &str); 2] = [("node_id", "NE_1"), ("cluster_id", "eu \"1\"\\\n")];
 const RPC: [(&str, &str); 2] = [("node_id", "NE_1"), ("node_type", "EGRESS")];
 
@@ -93,15 +115,19 @@ fn gauges_have_upstreams_names_and_labels() {
     let gauges = Gauges {
         available: true,
         can_accept_request: true,
-        terminating: true,
+        is_terminating: true,
         cpu_load: 0.25,
-        requests: vec![(RequestType::Web, 2)],
+        cpu_free: 1.5,
+        requests: [(RequestType::Web, 2)].into(),
+        results: [
+            ((RequestType::Web, Ended::Completed), 2),
+            ((RequestType::Track, Ended::KilledOom), 1),
+        ]
+        .into(),
         load_ratio_cpu: 0.5,
-        load_ratio_pulse: Some(1.5),
-        cgroup_memory_bytes: Some(1 << 30),
-        proc_rss_bytes: 7,
-        pulse_sinks: Some(3),
-        ..Gauges::default()
+        cgroup_memory: Some(1.0),
+        proc_rss: 0.5,
+        ..idle()
     };
     let page = metrics.render(&gauges);
     for (name, more, expect) in [
@@ -118,16 +144,27 @@ fn gauges_have_upstreams_names_and_labels() {
         ("livekit_egress_requests", &[("type", "track")], Some(0.0)),
         ("livekit_load_ratio", &[("type", "cpu")], Some(0.5)),
         ("livekit_load_ratio", &[("type", "memory")], None),
-        ("livekit_load_ratio", &[("type", "pulse")], Some(1.5)),
+        ("livekit_load_ratio", &[("type", "pulse")], None),
         (
             "livekit_egress_cgroup_memory_bytes",
             &[],
             Some(1_073_741_824.0),
         ),
         ("livekit_egress_cgroup_read_success", &[], Some(1.0)),
-        ("livekit_egress_proc_rss_bytes", &[], Some(7.0)),
+        ("livekit_egress_proc_rss_bytes", &[], Some(536_870_912.0)),
         ("livekit_egress_would_reject_cgroup", &[], Some(0.0)),
-        ("livekit_egress_pulse_sinks", &[], Some(3.0)),
+        ("livekit_egress_pulse_sinks", &[], None),
+        ("livekit_egress_cpu_free_cores", &[], Some(1.5)),
+        (
+            "livekit_egress_handler_results_total",
+            &[("type", "web"), ("result", "completed")],
+            Some(2.0),
+        ),
+        (
+            "livekit_egress_handler_results_total",
+            &[("type", "track"), ("result", "killed_oom")],
+            Some(1.0),
+        ),
     ] {
         assert_eq!(
             value(&page, name, &with(&NODE, more)),
@@ -141,9 +178,6 @@ fn gauges_have_upstreams_names_and_labels() {
 #[test]
 fn counters_have_upstreams_names_with_and_without_total() {
     let metrics = Metrics::new("NE_1", "eu \"1\"\\\n");
-    metrics.handler_ended(Some(RequestType::Web), HandlerResult::Completed);
-    metrics.handler_ended(Some(RequestType::Web), HandlerResult::Completed);
-    metrics.handler_ended(None, HandlerResult::KilledOom);
     metrics.upload_ended(
         "video/mp4",
         UploadStatus::Success,
@@ -180,7 +214,7 @@ fn counters_have_upstreams_names_with_and_without_total() {
         "won",
         Duration::from_millis(7),
     );
-    let page = metrics.render(&Gauges::default());
+    let page = metrics.render(&idle());
 
     let ok = [
         ("type", "video/mp4"),
@@ -203,16 +237,6 @@ fn counters_have_upstreams_names_with_and_without_total() {
     ];
     type Row<'a> = (&'a str, Vec<(&'a str, &'a str)>, f64);
     let rows: Vec<Row<'_>> = vec![
-        (
-            "livekit_egress_handler_results_total",
-            with(&NODE, &[("type", "web"), ("result", "completed")]),
-            2.0,
-        ),
-        (
-            "livekit_egress_handler_results_total",
-            with(&NODE, &[("type", "unknown"), ("result", "killed_oom")]),
-            1.0,
-        ),
         ("livekit_egress_pipeline_uploads", with(&NODE, &ok), 2.0),
         ("livekit_egress_pipeline_uploads", with(&NODE, &bad), 1.0),
         (&bucket, with(&with(&NODE, &ok), &[("le", "50")]), 0.0),
@@ -276,7 +300,7 @@ fn counters_have_upstreams_names_with_and_without_total() {
 
 #[test]
 fn what_was_never_counted_is_not_shown() {
-    let page = Metrics::new("NE_1", "").render(&Gauges::default());
+    let page = Metrics::new("NE_1", "").render(&idle());
     parse(&page);
     assert!(!page.contains("uploads") && !page.contains("psrpc"));
 }
