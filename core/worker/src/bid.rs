@@ -98,7 +98,7 @@ pub enum Decline {
     /// Nothing could be reported about it.
     #[error("no IOInfo server answers")]
     Unreported,
-    /// The id is running here and cannot be taken over by anybody (it is being taken down).
+    /// A recording of this name is being taken down here, or its end is not told yet.
     #[error("egress is still being cleaned up")]
     CleaningUp,
     /// No room.

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Must always hold: never over budget; every child reaped; exactly one terminal state per recording, never coalesced away;
-//! a drain ends. `tests/fleet` shakes it.
+//! a drain ends. `tests/it/fleet` shakes it.
 //!
 //! Knows no clock, process, socket or file: the driver reads both clocks, says one [`Input`], carries out the [`Effect`]s,
 //! and sleeps until [`Worker::poll_timeout`].

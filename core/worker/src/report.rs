@@ -364,6 +364,12 @@ impl Reporter {
         }
     }
 
+    /// Something is still owed about this recording: another one of this name has to wait, or its states would mix.
+    #[must_use]
+    pub fn owes(&self, egress: &EgressId) -> bool {
+        self.lanes.contains_key(egress)
+    }
+
     /// Nothing is owed to anybody.
     #[must_use]
     pub fn is_flushed(&self) -> bool {

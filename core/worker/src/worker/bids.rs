@@ -80,6 +80,9 @@ impl Worker {
         if self.reporter.health().is_unhealthy() {
             return self.decline(request, Decline::Unreported);
         }
+        if self.reporter.owes(&egress) {
+            return self.decline(request, Decline::CleaningUp);
+        }
         let busy = self.ledger.is_busy();
         match self.ledger.bid(now, request.clone(), egress.clone(), need) {
             Ok(()) => {

@@ -30,6 +30,9 @@ use std::time::{Duration, Instant};
 /// An answer needs so long to arrive.
 const ON_THE_WAY: Duration = Duration::from_millis(100);
 
+/// A former recording of this name is being taken down, or its end is not told yet.
+const CLEANING_UP: &str = "egress is still being cleaned up";
+
 impl Worker {
     pub(super) fn start_requested(&mut self, now: Instant, start: input::Start) {
         let egress = start.plan.identity.egress_id.clone();
@@ -46,6 +49,8 @@ impl Worker {
             Err(Refusal::new(Code::Unavailable, "server is shutting down"))
         } else if self.reporter.health().is_unhealthy() {
             Err(Refusal::new(Code::Unavailable, "no IOInfo server answers"))
+        } else if self.reporter.owes(&egress) {
+            Err(Refusal::new(Code::Unavailable, CLEANING_UP))
         } else {
             decide_by.ok_or(Refusal::new(Code::Unavailable, "request timed out"))
         };
@@ -122,8 +127,8 @@ impl Worker {
                 self.answer_start(caller.request, Ok(first));
             }
             Start::Failed => {
-                let text = "egress is still being cleaned up";
-                self.answer_start(caller.request, Err(Refusal::new(Code::Unavailable, text)));
+                let refusal = Refusal::new(Code::Unavailable, CLEANING_UP);
+                self.answer_start(caller.request, Err(refusal));
             }
         }
     }

@@ -1,12 +1,9 @@
-//! Upstream's own tests of its monitor, as data (`vectors/`, livekit/egress v1.14.1).
-#![expect(
-    clippy::disallowed_methods,
-    reason = "an arbitrary beginning of virtual time"
-)]
+//! Upstream's own tests of its monitor, as data (`data/`, livekit/egress v1.14.1).
 
+use crate::common::beginning;
 use recording::EgressId;
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use worker::admission::{Budget, Denial, Ledger, MemorySource};
 use worker::cost::{Costs, Kind, Need};
 use worker::id::ChildId;
@@ -34,7 +31,7 @@ fn close(a: f64, b: f64, what: &str) {
 
 #[test]
 fn memory_admission_is_upstreams() {
-    let file = read(include_str!("vectors/monitor_memory.json"));
+    let file = read(include_str!("data/monitor_memory.json"));
     for case in file["cases"].as_array().unwrap() {
         let name = case["name"].as_str().unwrap();
         let mut ledger = Ledger::new(Budget {
@@ -50,7 +47,7 @@ fn memory_admission_is_upstreams() {
         if pending > 0.0 {
             let egress = EgressId::new("EG_pending").unwrap();
             ledger
-                .accept(Instant::now(), egress, ChildId(1), need(pending))
+                .accept(beginning(), egress, ChildId(1), need(pending))
                 .unwrap();
         }
         let readable = case.get("cgroup_ok").and_then(Value::as_bool);
@@ -79,7 +76,7 @@ fn memory_admission_is_upstreams() {
 
 #[test]
 fn load_ratios_are_upstreams() {
-    let file = read(include_str!("vectors/load_ratio.json"));
+    let file = read(include_str!("data/load_ratio.json"));
     for case in file["cases"].as_array().unwrap() {
         let what = case.to_string();
         let mut ledger = Ledger::new(Budget {
@@ -105,7 +102,7 @@ fn load_ratios_are_upstreams() {
 
 #[test]
 fn costs_and_holds_have_upstreams_defaults() {
-    let file = read(include_str!("vectors/monitor_costs.json"));
+    let file = read(include_str!("data/monitor_costs.json"));
     let defaults = &file["derived"]["defaults"];
     let costs = Costs::default();
     for (kind, key) in [
@@ -134,7 +131,7 @@ fn costs_and_holds_have_upstreams_defaults() {
 
 #[test]
 fn configured_costs_are_upstreams() {
-    let file = read(include_str!("vectors/monitor_costs.json"));
+    let file = read(include_str!("data/monitor_costs.json"));
     let config = &file["config"];
     let costs = Costs {
         room_composite: number(config, "room_composite_cpu_cost"),
