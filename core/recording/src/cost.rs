@@ -38,6 +38,8 @@ pub struct Table {
 /// What one request is expected to need.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Cost {
+    /// Which figures it was made of.
+    pub class: Class,
     /// Cores to reserve.
     pub cpu: f64,
     /// Cores that must be free: `estimated_cpu` of the request where it has one, else `cpu`.
@@ -46,67 +48,134 @@ pub struct Cost {
     pub memory_gb: f64,
     /// Needs a browser (and four connections to its sound server).
     pub browser: bool,
-    /// Label of the request; `None` where nothing says what is to be recorded.
+    /// Label of the request; `None` where nothing says what is to be recorded, and for a class as such.
     pub request_type: Option<RequestType>,
 }
 
-#[derive(Clone, Copy)]
-enum Class {
+/// What has a cost of its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Class {
+    /// Room composite or template with video.
     RoomVideo,
+    /// Room composite or template, sound only, through the browser.
     RoomAudioBrowser,
+    /// Room composite or template, sound only, without a browser.
     RoomAudio,
+    /// Page with video.
     Web,
+    /// Page, sound only.
     WebAudio,
+    /// Participant, and v2 media that is encoded.
     Participant,
+    /// Track composite.
     TrackComposite,
+    /// Track, and v2 media that is passed through.
     Track,
+    /// Nothing says what is to be recorded: free, and refused later.
     Unknown,
+}
+
+impl Class {
+    /// All that cost something.
+    pub const ALL: [Self; 8] = [
+        Self::RoomVideo,
+        Self::RoomAudioBrowser,
+        Self::RoomAudio,
+        Self::Web,
+        Self::WebAudio,
+        Self::Participant,
+        Self::TrackComposite,
+        Self::Track,
+    ];
+
+    /// As messages call it.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::RoomVideo => "room composite",
+            Self::RoomAudioBrowser | Self::RoomAudio => "audio room composite",
+            Self::Web => "web",
+            Self::WebAudio => "audio web",
+            Self::Participant => "participant",
+            Self::TrackComposite => "track composite",
+            Self::Track => "track",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The key of its CPU cost, under `cpu_cost`; empty for the unknown.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::RoomVideo => "room_composite_cpu_cost",
+            Self::RoomAudioBrowser => "audio_room_composite_cpu_cost",
+            Self::RoomAudio => "sdk_audio_room_composite_cpu_cost",
+            Self::Web => "web_cpu_cost",
+            Self::WebAudio => "audio_web_cpu_cost",
+            Self::Participant => "participant_cpu_cost",
+            Self::TrackComposite => "track_composite_cpu_cost",
+            Self::Track => "track_cpu_cost",
+            Self::Unknown => "",
+        }
+    }
+
+    /// What any request of the class costs.
+    #[must_use]
+    pub fn cost(self, table: &Table) -> Cost {
+        let audio_room = positive(table.audio_room_composite_cpu_cost, 1.0);
+        let memory = positive(table.memory_cost, 0.0);
+        let (cpu, browser) = match self {
+            Self::RoomVideo => (positive(table.room_composite_cpu_cost, 4.0), true),
+            Self::RoomAudioBrowser => (audio_room, true),
+            Self::RoomAudio => (
+                positive(table.sdk_audio_room_composite_cpu_cost, audio_room),
+                false,
+            ),
+            Self::Web => (positive(table.web_cpu_cost, 4.0), true),
+            Self::WebAudio => (positive(table.audio_web_cpu_cost, 1.0), true),
+            Self::Participant => (positive(table.participant_cpu_cost, 2.0), false),
+            Self::TrackComposite => (positive(table.track_composite_cpu_cost, 1.0), false),
+            Self::Track => (positive(table.track_cpu_cost, 0.5), false),
+            Self::Unknown => (0.0, false),
+        };
+        let memory_gb = match self {
+            Self::RoomAudio => positive(table.sdk_audio_room_composite_memory_cost, memory),
+            Self::RoomVideo
+            | Self::RoomAudioBrowser
+            | Self::Web
+            | Self::WebAudio
+            | Self::Participant
+            | Self::TrackComposite
+            | Self::Track
+            | Self::Unknown => memory,
+        };
+        Cost {
+            class: self,
+            cpu,
+            needed_cpu: cpu,
+            memory_gb,
+            browser,
+            request_type: None,
+        }
+    }
 }
 
 /// The cost of a request.
 #[must_use]
 pub fn of(request: &StartEgressRequest, table: &Table) -> Cost {
-    let class = class(request);
-    let positive = |value: f64, default: f64| {
-        if value.is_finite() && value > 0.0 {
-            value
-        } else {
-            default
-        }
-    };
-    let audio_room = positive(table.audio_room_composite_cpu_cost, 1.0);
-    let memory = positive(table.memory_cost, 0.0);
-    let (cpu, browser) = match class {
-        Class::RoomVideo => (positive(table.room_composite_cpu_cost, 4.0), true),
-        Class::RoomAudioBrowser => (audio_room, true),
-        Class::RoomAudio => (
-            positive(table.sdk_audio_room_composite_cpu_cost, audio_room),
-            false,
-        ),
-        Class::Web => (positive(table.web_cpu_cost, 4.0), true),
-        Class::WebAudio => (positive(table.audio_web_cpu_cost, 1.0), true),
-        Class::Participant => (positive(table.participant_cpu_cost, 2.0), false),
-        Class::TrackComposite => (positive(table.track_composite_cpu_cost, 1.0), false),
-        Class::Track => (positive(table.track_cpu_cost, 0.5), false),
-        Class::Unknown => (0.0, false),
-    };
-    let memory_gb = match class {
-        Class::RoomAudio => positive(table.sdk_audio_room_composite_memory_cost, memory),
-        Class::RoomVideo
-        | Class::RoomAudioBrowser
-        | Class::Web
-        | Class::WebAudio
-        | Class::Participant
-        | Class::TrackComposite
-        | Class::Track
-        | Class::Unknown => memory,
-    };
+    let cost = class(request).cost(table);
     Cost {
-        cpu,
-        needed_cpu: positive(request.estimated_cpu, cpu),
-        memory_gb,
-        browser,
+        needed_cpu: positive(request.estimated_cpu, cost.cpu),
         request_type: labels::kind(request),
+        ..cost
+    }
+}
+
+fn positive(value: f64, default: f64) -> f64 {
+    if value.is_finite() && value > 0.0 {
+        value
+    } else {
+        default
     }
 }
 

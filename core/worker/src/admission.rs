@@ -13,9 +13,9 @@
 //!
 //! Knows cores, memory and time; not who asked, nor why.
 
-use crate::cost::Need;
 use crate::id::{ChildId, RequestId};
 use crate::measure::{Group, Sample};
+use recording::cost::Cost;
 use recording::{Code, EgressId, Refusal};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -86,23 +86,23 @@ impl Budget {
 pub enum Denial {
     /// More than the whole machine.
     #[error(
-        "not enough CPU: {} egress needs {:.2} cores, this machine has {cores:.2} cores; lower {}",
-        need.kind.label(), need.asked(), need.kind.key()
+        "not enough CPU: {} egress needs {:.2} cores, this machine has {cores:.2} cores; lower cpu_cost.{}",
+        need.class.label(), need.needed_cpu, need.class.key()
     )]
     TooBig {
         /// What was asked for.
-        need: Need,
+        need: Cost,
         /// The machine.
         cores: f64,
     },
     /// Too much is in use or promised.
     #[error(
         "not enough CPU: {} egress needs {:.2} cores, {free:.2} of {cores:.2} are free (max_cpu_utilization {utilization})",
-        need.kind.label(), need.asked()
+        need.class.label(), need.needed_cpu
     )]
     Cpu {
         /// What was asked for.
-        need: Need,
+        need: Cost,
         /// Cores left.
         free: f64,
         /// The machine.
@@ -114,11 +114,11 @@ pub enum Denial {
     #[error(
         "not enough memory: {} egress needs {:.2} GB and {MEMORY_HEADROOM:.2} GB must stay free, \
          {used:.2} of {limit:.2} GB are used and {promised:.2} GB are promised (max_memory, by {source_name})",
-        need.kind.label(), need.memory
+        need.class.label(), need.memory_gb
     )]
     Memory {
         /// What was asked for.
-        need: Need,
+        need: Cost,
         /// GiB in use.
         used: f64,
         /// GiB of recordings that have just begun.
@@ -141,14 +141,14 @@ impl Denial {
 #[derive(Debug, Clone)]
 struct Bid {
     request: RequestId,
-    need: Need,
+    need: Cost,
     until: Instant,
 }
 
 #[derive(Debug, Clone)]
 struct Job {
     child: ChildId,
-    need: Need,
+    need: Cost,
     /// The hold's end; `None`: over, only what is measured counts.
     held: Option<Instant>,
     used: Group,
@@ -213,13 +213,13 @@ impl Ledger {
     /// # Errors
     ///
     /// Why not.
-    pub fn check(&self, egress: Option<&EgressId>, need: &Need) -> Result<(), Denial> {
+    pub fn check(&self, egress: Option<&EgressId>, need: &Cost) -> Result<(), Denial> {
         self.decide(egress, need, true)
     }
 
     /// Would it fit if every open bid were lost? Then waiting for those is worth while.
     #[must_use]
-    pub fn would_fit_without_bids(&self, need: &Need) -> bool {
+    pub fn would_fit_without_bids(&self, need: &Cost) -> bool {
         self.decide(None, need, false).is_ok()
     }
 
@@ -233,7 +233,7 @@ impl Ledger {
         now: Instant,
         request: RequestId,
         egress: EgressId,
-        need: Need,
+        need: Cost,
     ) -> Result<(), Denial> {
         self.check(Some(&egress), &need)?;
         let until = now + self.budget.bid;
@@ -265,7 +265,7 @@ impl Ledger {
         now: Instant,
         egress: EgressId,
         child: ChildId,
-        need: Need,
+        need: Cost,
     ) -> Result<(), Denial> {
         let promised = self
             .bids
@@ -400,12 +400,12 @@ impl Ledger {
 
     /// Would the cgroup's figure refuse this now, whichever source is configured?
     #[must_use]
-    pub fn cgroup_would_refuse(&self, need: &Need) -> bool {
+    pub fn cgroup_would_refuse(&self, need: &Cost) -> bool {
         self.cgroup
             .is_some_and(|used| !self.memory_fits(used, self.promised_memory(None, true), need))
     }
 
-    fn decide(&self, egress: Option<&EgressId>, need: &Need, bids: bool) -> Result<(), Denial> {
+    fn decide(&self, egress: Option<&EgressId>, need: &Cost, bids: bool) -> Result<(), Denial> {
         let (used, source_name) = self.memory();
         let promised = self.promised_memory(egress, bids);
         if !self.memory_fits(used, promised, need) {
@@ -418,11 +418,11 @@ impl Ledger {
             });
         }
         let cores = self.budget.cores;
-        if need.asked() > cores + EPSILON {
+        if need.needed_cpu > cores + EPSILON {
             return Err(Denial::TooBig { need: *need, cores });
         }
         let free = self.available(egress, bids);
-        if need.asked() > free + EPSILON {
+        if need.needed_cpu > free + EPSILON {
             return Err(Denial::Cpu {
                 need: *need,
                 free: free.max(0.0),
@@ -447,13 +447,13 @@ impl Ledger {
     fn promised_memory(&self, except: Option<&EgressId>, bids: bool) -> f64 {
         let promised: f64 = self
             .bids_besides(except, bids)
-            .map(|bid| bid.need.memory)
+            .map(|bid| bid.need.memory_gb)
             .sum();
         let held: f64 = self
             .jobs
             .values()
             .filter(|job| job.held.is_some())
-            .map(|job| job.need.memory)
+            .map(|job| job.need.memory_gb)
             .sum();
         promised + held
     }
@@ -469,9 +469,9 @@ impl Ledger {
             .map(|(_, bid)| bid)
     }
 
-    fn memory_fits(&self, used: f64, promised: f64, need: &Need) -> bool {
+    fn memory_fits(&self, used: f64, promised: f64, need: &Cost) -> bool {
         let limit = self.budget.max_memory;
-        limit <= 0.0 || used + promised + need.memory + MEMORY_HEADROOM < limit
+        limit <= 0.0 || used + promised + need.memory_gb + MEMORY_HEADROOM < limit
     }
 }
 
@@ -482,7 +482,7 @@ impl Ledger {
 )]
 mod tests {
     use super::*;
-    use crate::cost::{Costs, Kind};
+    use recording::cost::{Class, Table};
 
     fn id(n: u32) -> EgressId {
         EgressId::new(format!("EG_{n}")).unwrap()
@@ -492,10 +492,11 @@ mod tests {
         RequestId::from(format!("REQ_{n}").as_str())
     }
 
-    fn need(cpu: f64) -> Need {
-        Need {
+    fn need(cpu: f64) -> Cost {
+        Cost {
             cpu,
-            ..Costs::default().need(Kind::Web)
+            needed_cpu: cpu,
+            ..Class::Web.cost(&Table::default())
         }
     }
 
@@ -593,6 +594,20 @@ mod tests {
     }
 
     #[test]
+    fn an_estimate_is_compared_but_the_cost_is_reserved() {
+        let t = Instant::now();
+        let mut ledger = Ledger::new(Budget::new(10.0));
+        ledger.accept(t, id(1), ChildId(1), need(5.0)).unwrap();
+        assert!(ledger.check(None, &need(4.0)).is_err());
+        let estimated = Cost {
+            needed_cpu: 2.0,
+            ..need(4.0)
+        };
+        ledger.accept(t, id(2), ChildId(2), estimated).unwrap();
+        assert!((ledger.reserved() - 9.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn decimal_fractions_that_fit_exactly_are_accepted() {
         let t = Instant::now();
         let mut ledger = Ledger::new(Budget::new(2.0));
@@ -613,8 +628,8 @@ mod tests {
             rss: 5.0,
             ..Sample::default()
         });
-        let three = Need {
-            memory: 3.0,
+        let three = Cost {
+            memory_gb: 3.0,
             ..need(1.0)
         };
         ledger.bid(t, request(1), id(1), three).unwrap();

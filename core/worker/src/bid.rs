@@ -15,7 +15,7 @@
 //! So light jobs collect on machines that already work, heavy ones find an empty machine, and nobody waits.
 
 use crate::admission::Denial;
-use crate::cost::Need;
+use recording::cost::Cost;
 use std::time::Duration;
 
 /// How to bid.
@@ -56,11 +56,11 @@ impl Policy {
 
     /// The bid for something that fits.
     #[must_use]
-    pub fn offer(&self, need: &Need, cores: f64, busy: bool) -> Offer {
+    pub fn offer(&self, need: &Cost, cores: f64, busy: bool) -> Offer {
         if busy {
             return Offer::NOW;
         }
-        let light = !need.browser && need.asked() <= cores * self.light_share;
+        let light = !need.browser && need.needed_cpu <= cores * self.light_share;
         Offer {
             affinity: self.idle_affinity,
             delay: if light {
@@ -112,14 +112,14 @@ pub enum Decline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cost::{Costs, Kind};
+    use recording::cost::{Class, Table};
 
     #[test]
     fn light_jobs_are_left_to_busy_machines_for_a_moment_and_browsers_never_wait() {
         let policy = Policy::default();
-        let costs = Costs::default();
-        let track = costs.need(Kind::Track);
-        let web = costs.need(Kind::Web);
+        let costs = Table::default();
+        let track = Class::Track.cost(&costs);
+        let web = Class::Web.cost(&costs);
         assert_eq!(policy.offer(&track, 4.0, true), Offer::NOW);
         assert_eq!(
             policy.offer(&track, 4.0, false).delay,

@@ -4,11 +4,11 @@
 //! any order, a child's exit and its link's end are two facts.
 
 use crate::child::Exit;
-use crate::cost::Need;
 use crate::id::{Attempt, ChildId, RequestId};
 use crate::measure::Sample;
 use crate::report::Failure;
 use crate::snapshot::Snapshot;
+use recording::cost::Cost;
 use recording::lifecycle::Ask;
 use recording::{EgressId, Plan, Refusal};
 use std::time::Instant;
@@ -23,7 +23,7 @@ pub struct Start {
     /// What to record.
     pub plan: Box<Plan>,
     /// What it is expected to need; the same as when it was bid for.
-    pub need: Need,
+    pub need: Cost,
     /// The state to announce and to answer with: STARTING, redacted.
     pub first: Snapshot,
 }
@@ -48,7 +48,7 @@ pub enum Input {
         /// Which recording.
         egress: EgressId,
         /// What it is expected to need.
-        need: Need,
+        need: Cost,
     },
     /// The bid came to nothing: granted to another, expired, or the request turned out to be invalid. Also before it was made.
     BidLost {

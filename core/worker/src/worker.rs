@@ -21,7 +21,6 @@ mod start;
 use crate::admission::{Budget, Ledger};
 use crate::bid;
 use crate::child::Graces;
-use crate::cost::{Costs, Kind};
 use crate::effect::Effect;
 use crate::health::{self, Health};
 use crate::id::{ChildId, RequestId};
@@ -30,6 +29,7 @@ use crate::job::{End, Job};
 use crate::metrics::{Ended, Gauges, ratio};
 use crate::overload::{self, Action, Candidate, Going, Machine, Watch};
 use crate::report::{self, Call, Outcome, Reporter};
+use recording::cost::{Class, Table};
 use recording::plan::RequestType;
 use recording::{EgressId, Now};
 use std::collections::{BTreeMap, VecDeque};
@@ -41,7 +41,7 @@ pub struct Config {
     /// What may be used.
     pub budget: Budget,
     /// What recordings cost.
-    pub costs: Costs,
+    pub costs: Table,
     /// How to bid.
     pub bids: bid::Policy,
     /// How long children are waited for.
@@ -71,7 +71,7 @@ impl Config {
         let budget = Budget::new(cores);
         Self {
             budget,
-            costs: Costs::default(),
+            costs: Table::default(),
             bids: bid::Policy::default(),
             graces: Graces::default(),
             reports: report::Policy::default(),
@@ -253,7 +253,7 @@ impl Worker {
     /// What gauges show.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
-        let web = self.config.costs.need(Kind::Web);
+        let web = Class::Web.cost(&self.config.costs);
         let mut requests = BTreeMap::new();
         for job in self.jobs.values().filter(|job| job.is_active()) {
             *requests.entry(job.kind).or_insert(0) += 1;

@@ -11,11 +11,11 @@
 
 use super::{Phase, Worker};
 use crate::bid::{Decline, Offer};
-use crate::cost::Need;
 use crate::effect::Effect;
 use crate::id::RequestId;
 use crate::job::Start;
 use recording::EgressId;
+use recording::cost::Cost;
 use std::time::Instant;
 
 const MOST_WAITING: usize = 512;
@@ -31,7 +31,7 @@ struct Delayed {
 struct Waiting {
     request: RequestId,
     egress: EgressId,
-    need: Need,
+    need: Cost,
     until: Instant,
 }
 
@@ -61,7 +61,7 @@ impl Worker {
         now: Instant,
         request: RequestId,
         egress: EgressId,
-        need: Need,
+        need: Cost,
     ) {
         if let Some(job) = self.jobs.get(&egress) {
             // a retry of what already runs here: nobody else may get it

@@ -1,12 +1,12 @@
 //! A beginning of virtual time, a plan, a random number: what every test of a worker needs.
 
+use recording::cost::{Class, Cost, Table};
 use recording::plan::{
     AudioPath, Container, Destination, FileOutput, Identity, Limits, Media, Output, Outputs,
     RequestType, Room, Source, Store, Subject,
 };
 use recording::{EgressId, Now, Plan, Secret};
 use std::time::{Duration, Instant, SystemTime};
-use worker::cost::{Costs, Kind, Need};
 
 /// An arbitrary beginning.
 #[expect(
@@ -26,11 +26,12 @@ pub(crate) fn at(beginning: Instant, since: Duration) -> Now {
 }
 
 /// Cores, without a browser.
-pub(crate) fn need(cpu: f64) -> Need {
-    Need {
+pub(crate) fn need(cpu: f64) -> Cost {
+    Cost {
         cpu,
+        needed_cpu: cpu,
         browser: false,
-        ..Costs::default().need(Kind::Track)
+        ..Class::Track.cost(&Table::default())
     }
 }
 

@@ -1,12 +1,12 @@
 //! One worker, step by step: what a caller, a child and IOInfo see.
 
 use crate::common::{at, beginning, id, need, plan};
+use recording::cost::{Class, Cost, Table};
 use recording::lifecycle::StopReason;
 use recording::{Code, EgressId, Fault, Refusal};
 use std::time::{Duration, Instant};
 use worker::bid::Decline;
 use worker::child::{Exit, Signal};
-use worker::cost::{Costs, Kind, Need};
 use worker::measure::{Group, Sample};
 use worker::metrics::Ended;
 use worker::report::Failure;
@@ -74,7 +74,7 @@ impl Bench {
         seen
     }
 
-    fn ask(&mut self, name: &str, egress: &EgressId, need: Need) -> Vec<Effect> {
+    fn ask(&mut self, name: &str, egress: &EgressId, need: Cost) -> Vec<Effect> {
         self.say(Input::BidAsked {
             request: request(name),
             egress: egress.clone(),
@@ -82,7 +82,7 @@ impl Bench {
         })
     }
 
-    fn start(&mut self, name: &str, egress: &EgressId, need: Need) -> Vec<Effect> {
+    fn start(&mut self, name: &str, egress: &EgressId, need: Cost) -> Vec<Effect> {
         let expires = self.t0 + self.now + Duration::from_secs(10);
         self.say(Input::StartRequested(Box::new(Start {
             request: request(name),
@@ -94,7 +94,7 @@ impl Bench {
     }
 
     /// A recording that was started and answered.
-    fn running(&mut self, egress: &EgressId, need: Need) -> ChildId {
+    fn running(&mut self, egress: &EgressId, need: Cost) -> ChildId {
         let effects = self.start("REQ_start", egress, need);
         let child = spawned(&effects);
         self.ack(&effects);
@@ -289,7 +289,7 @@ fn light_jobs_wait_a_moment_on_an_idle_machine_only() {
 #[test]
 fn an_ask_waits_for_other_bids_to_be_decided() {
     let mut bench = Bench::new(4.0);
-    let web = Costs::default().need(Kind::Web);
+    let web = Class::Web.cost(&Table::default());
     assert_eq!(bench.ask("REQ_1", &id("EG_a"), web).len(), 1);
     assert_eq!(bench.ask("REQ_2", &id("EG_b"), web), [], "perhaps");
     let lost = Input::BidLost {
@@ -515,6 +515,21 @@ fn a_crash_is_told_once_and_a_last_word_is_never_overwritten() {
             Effect::Update { .. }
         ]
     ));
+    let again = bench.ask("REQ_again", &a, need(2.0));
+    let waits = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::Decline {
+                reason: Decline::CleaningUp,
+                ..
+            }
+        )
+    };
+    assert!(
+        again.iter().all(waits),
+        "the end of the first is not told yet: {again:?}"
+    );
+    bench.ack(&effects);
     let effects = bench.say(Input::Told {
         egress: a.clone(),
         snapshot: failed,

@@ -2,10 +2,10 @@
 
 use crate::common::beginning;
 use recording::EgressId;
+use recording::cost::{Class, Cost, Table};
 use serde_json::Value;
 use std::time::Duration;
 use worker::admission::{Budget, Denial, Ledger, MemorySource};
-use worker::cost::{Costs, Kind, Need};
 use worker::id::ChildId;
 use worker::measure::Sample;
 use worker::metrics::ratio;
@@ -39,9 +39,9 @@ fn memory_admission_is_upstreams() {
             memory_source: source(case),
             ..Budget::new(1000.0)
         });
-        let need = |memory| Need {
-            memory,
-            ..Costs::default().need(Kind::Track)
+        let need = |memory_gb| Cost {
+            memory_gb,
+            ..Class::Track.cost(&Table::default())
         };
         let pending = number(case, "pending");
         if pending > 0.0 {
@@ -101,74 +101,15 @@ fn load_ratios_are_upstreams() {
 }
 
 #[test]
-fn costs_and_holds_have_upstreams_defaults() {
+fn holds_have_upstreams_defaults() {
     let file = read(include_str!("data/monitor_costs.json"));
-    let defaults = &file["derived"]["defaults"];
-    let costs = Costs::default();
-    for (kind, key) in [
-        (Kind::RoomComposite, "room_composite_cpu_cost"),
-        (Kind::AudioRoomComposite, "audio_room_composite_cpu_cost"),
-        (Kind::SdkAudioRoomComposite, "audio_room_composite_cpu_cost"),
-        (Kind::Web, "web_cpu_cost"),
-        (Kind::AudioWeb, "audio_web_cpu_cost"),
-        (Kind::Participant, "participant_cpu_cost"),
-        (Kind::TrackComposite, "track_composite_cpu_cost"),
-        (Kind::Track, "track_cpu_cost"),
-    ] {
-        close(costs.need(kind).cpu, number(defaults, key), key);
-    }
+    let derived = &file["derived"];
     let budget = Budget::new(1.0);
     close(
         budget.utilization(),
-        number(defaults, "max_cpu_utilization"),
+        number(&derived["defaults"], "max_cpu_utilization"),
         "utilization",
     );
-    assert_eq!(
-        budget.hold,
-        Duration::from_secs(file["derived"]["pending_hold_seconds"].as_u64().unwrap())
-    );
-}
-
-#[test]
-fn configured_costs_are_upstreams() {
-    let file = read(include_str!("data/monitor_costs.json"));
-    let config = &file["config"];
-    let costs = Costs {
-        room_composite: number(config, "room_composite_cpu_cost"),
-        audio_room_composite: number(config, "audio_room_composite_cpu_cost"),
-        sdk_audio_room_composite: Some(number(config, "sdk_audio_room_composite_cpu_cost")),
-        web: number(config, "web_cpu_cost"),
-        audio_web: number(config, "audio_web_cpu_cost"),
-        participant: number(config, "participant_cpu_cost"),
-        track_composite: number(config, "track_composite_cpu_cost"),
-        track: number(config, "track_cpu_cost"),
-        memory: number(config, "memory_cost"),
-        sdk_audio_room_composite_memory: Some(number(
-            config,
-            "sdk_audio_room_composite_memory_cost",
-        )),
-    };
-    // requests are told apart by `recording`; here by name
-    for (name, kind) in [
-        ("room composite video", Kind::RoomComposite),
-        ("room composite audio, sdk", Kind::SdkAudioRoomComposite),
-        ("room composite audio + layout", Kind::AudioRoomComposite),
-        ("web", Kind::Web),
-        ("web audio only", Kind::AudioWeb),
-        ("participant", Kind::Participant),
-        ("track composite", Kind::TrackComposite),
-        ("track", Kind::Track),
-        ("v2 media", Kind::Participant),
-    ] {
-        let cases = file["cases"].as_array().unwrap();
-        let case = cases.iter().find(|case| case["name"] == name).unwrap();
-        let need = costs.need(kind);
-        close(need.cpu, number(&case["expect"], "cpu"), name);
-        close(need.memory, number(&case["expect"], "memory_gb"), name);
-        assert_eq!(
-            need.browser,
-            case["expect"]["is_web"].as_bool().unwrap(),
-            "{name}"
-        );
-    }
+    let hold = derived["pending_hold_seconds"].as_u64().unwrap();
+    assert_eq!(budget.hold, Duration::from_secs(hold));
 }

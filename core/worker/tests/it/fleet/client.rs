@@ -1,9 +1,9 @@
 //! A livekit-server that wants something recorded: psrpc's selection and its retries (psrpc-wire.md §2.5, §6.2).
 
+use recording::cost::Cost;
 use recording::{Code, EgressId, Refusal};
 use std::time::Duration;
 use worker::RequestId;
-use worker::cost::Need;
 
 /// First bid of 1 or more at once; the best of others half a second after the first; nobody for a second: give up.
 pub(super) const SHORT_CIRCUIT: Duration = Duration::from_millis(500);
@@ -30,7 +30,7 @@ pub(super) enum State {
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) egress: EgressId,
-    pub(super) need: Need,
+    pub(super) need: Cost,
     pub(super) begun: Duration,
     pub(super) attempts: Vec<Attempt>,
     pub(super) state: State,

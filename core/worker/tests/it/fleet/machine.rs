@@ -2,16 +2,16 @@
 
 use super::recorder::Recorder;
 use recording::EgressId;
+use recording::cost::Cost;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
-use worker::cost::Need;
 use worker::{ChildId, RequestId, Worker};
 
 /// psrpc's server: a request between its arrival and its answer.
 #[derive(Debug, Clone)]
 pub(super) struct Pending {
     pub(super) egress: EgressId,
-    pub(super) need: Need,
+    pub(super) need: Cost,
     pub(super) expires: Duration,
     pub(super) granted: bool,
 }

@@ -50,7 +50,7 @@ fn a_burst_of_heavy_starts_is_taken_without_a_retry() {
     for seed in 0..50 {
         let mut world = World::new(seed, Setup::calm().machines(4, 4.0));
         for _ in 0..4 {
-            let heavy = worker::cost::Need {
+            let heavy = recording::cost::Cost {
                 browser: true,
                 ..need(3.0)
             };

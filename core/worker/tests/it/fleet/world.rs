@@ -8,12 +8,12 @@ use super::io_info::IoInfo;
 use super::machine::{Machine, Pending};
 use super::recorder::{self, Fate, Recorder, Step};
 use crate::common::{Random, at, beginning, id, need, plan};
+use recording::cost::Cost;
 use recording::lifecycle::StopReason;
 use recording::{Code, EgressId, Refusal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use worker::child::{Exit, Signal};
-use worker::cost::Need;
 use worker::measure::{Group, Sample};
 use worker::report::Failure;
 use worker::{ChildId, Config, Drain, Effect, Input, RequestId, Snapshot, Start, Status, Worker};
@@ -193,7 +193,7 @@ impl World {
     }
 
     /// Somebody wants a recording.
-    pub(super) fn call(&mut self, when: Duration, need: Need) {
+    pub(super) fn call(&mut self, when: Duration, need: Cost) {
         let call = self.calls.len();
         self.calls.push(Call {
             egress: id(&format!("EG_{call}")),
@@ -213,7 +213,11 @@ impl World {
             let most = if self.setup.fire { 3.5 } else { 1.0 };
             let cpu = 0.1 + self.random.fraction() * most;
             let heavy = cpu > 1.0 && self.random.percent(50);
-            self.call(when, need(cpu).in_browser(heavy));
+            let cost = Cost {
+                browser: heavy,
+                ..need(cpu)
+            };
+            self.call(when, cost);
             if self.random.percent(50) {
                 let after = self.random.millis(0, 40_000);
                 if let Some(call) = self.calls.last_mut() {
