@@ -441,6 +441,16 @@ fn a_start_whose_answer_nobody_heard_is_answered_again_and_another_is_refused() 
         answers(&effects),
         [Ok(Status::Starting), Ok(Status::Starting)]
     );
+    let listed = bench.say(Input::ListRequested {
+        request: request("REQ_list"),
+    });
+    assert_eq!(
+        listed,
+        [Effect::Listed {
+            request: request("REQ_list"),
+            egresses: vec![a.clone()]
+        }]
+    );
     // an answer in time: the same id again is a mistake
     bench.pass(Duration::from_secs(3));
     let exists = Refusal::new(Code::AlreadyExists, "egress already exists");
@@ -660,6 +670,7 @@ fn an_interrupt_kills_and_a_second_one_hurries() {
     let (a, b) = (id("EG_a"), id("EG_b"));
     bench.running(&a, need(2.0));
     let pending = bench.start("REQ_b", &b, need(2.0));
+    assert_eq!(bench.ack(&pending), []);
     let effects = bench.say(Input::Drain(Drain::Interrupt));
     let fault = Fault::new(Code::PermissionDenied, "server is shutting down");
     let kills = effects
@@ -672,7 +683,12 @@ fn an_interrupt_kills_and_a_second_one_hurries() {
     let refusal = Refusal::new(Code::Unavailable, "server is shutting down");
     assert_eq!(answers(&effects), [Err(refusal)]);
     let pending = spawned(&pending);
-    bench.gone(pending, Exit::Signal(15));
+    let effects = bench.gone(pending, Exit::Signal(15));
+    let reports = |effect: &Effect| matches!(effect, Effect::Tell { .. } | Effect::Update { .. });
+    assert!(
+        !effects.iter().any(reports),
+        "the caller tries elsewhere, our FAILED would mix in: {effects:?}"
+    );
     bench.now = Duration::from_secs(10);
     assert_eq!(bench.say(Input::Drain(Drain::Terminate)), []);
     assert_eq!(
