@@ -11,7 +11,9 @@ use crate::Plan;
 use crate::lifecycle::{OutputStory, Status, Story, StreamOutcome, StreamStory};
 use crate::plan::{FileOutput, ImagesOutput, Output, SegmentsOutput, Source};
 use prost::Message as _;
-use wire::livekit::{self, EgressInfo, EgressSourceType, EgressStatus, egress_info, stream_info};
+use wire::livekit::{self, EgressSourceType, egress_info, stream_info};
+/// What everybody is told of a recording; named here so that drivers need not know `wire`.
+pub use wire::livekit::{EgressInfo, EgressStatus};
 
 /// The info of a recording that was just asked for: STARTING, one entry per output.
 #[must_use]

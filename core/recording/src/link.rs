@@ -149,6 +149,14 @@ impl Hello {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Info(pub EgressInfo);
 
+impl Info {
+    /// Its protobuf bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.0.encode_to_vec()
+    }
+}
+
 impl From<EgressInfo> for Info {
     fn from(info: EgressInfo) -> Self {
         Self(info)

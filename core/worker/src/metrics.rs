@@ -42,7 +42,7 @@ impl Ended {
 }
 
 /// What gauges and counters show now.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Gauges {
     /// No recording runs.
     pub available: bool,

@@ -270,7 +270,7 @@ impl Worker {
             cpu_load: self.ledger.load(),
             cpu_idle: self.ledger.idle_cores(),
             cpu_free: self.ledger.free().max(0.0),
-            cpu_reserved: self.ledger.reserved(),
+            cpu_reserved: self.ledger.reserved().max(0.0),
             load_ratio_cpu: ratio(self.ledger.load(), budget.utilization()),
             load_ratio_memory: ratio(memory, budget.max_memory),
             proc_rss: self.ledger.rss(),

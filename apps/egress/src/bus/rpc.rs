@@ -33,6 +33,7 @@ use actor::{Actor, Command};
 const COMMANDS: usize = 1024;
 
 type Affinity = Arc<dyn Fn(&Incoming) -> Verdict + Send + Sync>;
+type Ask = Arc<dyn Fn(&Incoming, Bidder) + Send + Sync>;
 type OnLost = Arc<dyn Fn(&RequestId, Loss) + Send + Sync>;
 type Run = Arc<dyn Fn(Incoming) -> BoxFuture<'static, Result<Bytes, Error>> + Send + Sync>;
 
@@ -40,6 +41,7 @@ type Run = Arc<dyn Fn(Incoming) -> BoxFuture<'static, Result<Bytes, Error>> + Se
 #[derive(Clone)]
 pub struct Handler {
     affinity: Affinity,
+    bidder: Option<Ask>,
     lost: OnLost,
     run: Run,
     limit: usize,
@@ -54,6 +56,7 @@ impl Handler {
     {
         Self {
             affinity: Arc::new(|_| Verdict::Bid(1.0)),
+            bidder: None,
             lost: Arc::new(|_, _| {}),
             run: Arc::new(move |request| Box::pin(run(request))),
             limit: 64,
@@ -65,6 +68,15 @@ impl Handler {
     pub fn affinity(self, affinity: impl Fn(&Incoming) -> Verdict + Send + Sync + 'static) -> Self {
         Self {
             affinity: Arc::new(affinity),
+            ..self
+        }
+    }
+
+    /// Decides on bids later, instead of [`Handler::affinity`]: the [`Bidder`] may be kept. Has to return at once.
+    #[must_use]
+    pub fn bidder(self, ask: impl Fn(&Incoming, Bidder) + Send + Sync + 'static) -> Self {
+        Self {
+            bidder: Some(Arc::new(ask)),
             ..self
         }
     }
@@ -83,6 +95,43 @@ impl Handler {
     #[must_use]
     pub fn limit(self, limit: usize) -> Self {
         Self { limit, ..self }
+    }
+}
+
+/// One bid to be decided. Dropping it is silence.
+pub struct Bidder(Option<Box<dyn FnOnce(Verdict) + Send>>);
+
+impl Bidder {
+    fn new(tell: impl FnOnce(Verdict) + Send + 'static) -> Self {
+        Self(Some(Box::new(tell)))
+    }
+
+    /// I can take it.
+    pub fn bid(mut self, affinity: f32) {
+        self.tell(Verdict::Bid(affinity));
+    }
+
+    /// Nobody can: the caller is told at once.
+    pub fn refuse(mut self, error: Error) {
+        self.tell(Verdict::Refuse(error));
+    }
+
+    fn tell(&mut self, verdict: Verdict) {
+        if let Some(tell) = self.0.take() {
+            tell(verdict);
+        }
+    }
+}
+
+impl Drop for Bidder {
+    fn drop(&mut self) {
+        self.tell(Verdict::Silent);
+    }
+}
+
+impl std::fmt::Debug for Bidder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bidder")
     }
 }
 
@@ -339,6 +388,11 @@ impl Registration {
         for confirmation in &self.confirmations {
             confirmed(&mut confirmation.clone()).await;
         }
+    }
+
+    /// Serves for as long as the node lives.
+    pub fn keep(mut self) {
+        self.id = None;
     }
 
     /// Stops serving. Open bids are lost; running handlers finish and answer.

@@ -6,7 +6,6 @@ use super::model::{ChromeFlag, Config, Level, MemorySource};
 use recording::plan::RequestType;
 use recording::policy::{self, Policy};
 use recording::{cost, settings};
-use worker::cost::Costs;
 use worker::{admission, report};
 
 impl Config {
@@ -72,18 +71,7 @@ impl Config {
                 },
                 ..base.budget
             },
-            costs: Costs {
-                room_composite: c.room_composite,
-                audio_room_composite: c.audio_room_composite,
-                sdk_audio_room_composite: Some(c.sdk_audio_room_composite),
-                web: c.web,
-                audio_web: c.audio_web,
-                participant: c.participant,
-                track_composite: c.track_composite,
-                track: c.track,
-                memory: c.memory_cost,
-                sdk_audio_room_composite_memory: Some(c.sdk_audio_room_composite_memory),
-            },
+            costs: self.cost_table(),
             reports: report::Policy {
                 create_timeout: self.io.create_timeout,
                 update_timeout: self.io.update_timeout,

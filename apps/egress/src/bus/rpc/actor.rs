@@ -346,6 +346,16 @@ impl Actor {
                     serving.core.reply(now, &id, result);
                 }
             }
+            Report::Decided {
+                service,
+                registration,
+                id,
+                verdict,
+            } => {
+                if let Some(serving) = self.servers.get_mut(&service) {
+                    serving.core.bid(now, registration, &id, verdict);
+                }
+            }
         }
     }
 
@@ -396,7 +406,24 @@ impl Actor {
                     request,
                 } => {
                     let verdict = match serving.methods.get(&registration) {
-                        Some((handler, _)) => decide(handler, &request),
+                        Some((handler, _)) => match &handler.bidder {
+                            Some(ask) => {
+                                let bidder = self.tasks.bidder(
+                                    service,
+                                    registration,
+                                    request.request_id.clone(),
+                                );
+                                // A panic drops the bidder, which is silence.
+                                let asked = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                                    ask(&request, bidder)
+                                }));
+                                if asked.is_err() {
+                                    tracing::error!(%service, request_id = %request.request_id, "asking for a bid panicked");
+                                }
+                                continue;
+                            }
+                            None => decide(handler, &request),
+                        },
                         None => Verdict::Silent,
                     };
                     serving

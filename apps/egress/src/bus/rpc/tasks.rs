@@ -11,12 +11,12 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use psrpc::client::Delivery;
 use psrpc::envelope::Publication;
-use psrpc::server::{self, Incoming};
+use psrpc::server::{self, Incoming, RegistrationId, Verdict};
 use psrpc::{Code, Error, RequestId};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant as Wake, sleep, timeout_at};
 
-use super::Handler;
+use super::{Bidder, Handler};
 use crate::bus::link::{Audience, Bus};
 
 /// The longest a bid, grant or answer is tried to be published.
@@ -39,6 +39,12 @@ pub(super) enum Report {
         id: RequestId,
         result: Result<Bytes, Error>,
     },
+    Decided {
+        service: String,
+        registration: RegistrationId,
+        id: RequestId,
+        verdict: Verdict,
+    },
 }
 
 /// Starts tasks.
@@ -55,6 +61,26 @@ impl Tasks {
             reporter,
             unpublished: Arc::default(),
         }
+    }
+
+    /// The way back for whoever decides on a bid later.
+    pub(super) fn bidder(
+        &self,
+        service: &str,
+        registration: RegistrationId,
+        id: RequestId,
+    ) -> Bidder {
+        let (reporter, service) = (self.reporter.clone(), service.to_owned());
+        Bidder::new(move |verdict| {
+            let decided = Report::Decided {
+                service,
+                registration,
+                id,
+                verdict,
+            };
+            // A bus that was left needs no bids.
+            drop(reporter.send(decided));
+        })
     }
 
     /// Publications given up.

@@ -1,0 +1,124 @@
+//! One file output: samples from the hub, through the container, to disk. A thread of its own, because disks stall.
+//!
+//! ```text
+//! hub ──► pop ──► mp4::Writer ──► PartFile      Closed{size, duration} | Failed(fault) ──► run
+//! ```
+//!
+//! After a failed write the file is finished as far as the disk allows, so that what was recorded stays playable.
+
+use crate::media::Tap;
+use container::mp4;
+use recording::{Fault, fault, lifecycle::OutputFact};
+use std::{path::PathBuf, time::Duration};
+use storage::PartFile;
+
+/// A part file as the container sees it.
+#[derive(Debug)]
+pub(crate) struct Disk(pub(crate) PartFile);
+
+impl mp4::Storage for Disk {
+    type Error = storage::Error;
+
+    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, storage::Error> {
+        self.0.read_at(offset, buf)?;
+        Ok(buf.len())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), storage::Error> {
+        self.0.append(bytes)
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), storage::Error> {
+        self.0.write_at(offset, bytes)
+    }
+
+    fn truncate(&mut self, len: u64) -> Result<(), storage::Error> {
+        self.0.truncate(len)
+    }
+}
+
+/// Makes the file; everything that can be refused early is refused here.
+pub(crate) fn create(part: &PathBuf) -> Result<PartFile, Fault> {
+    PartFile::create(part).map_err(|e| local_fault(&e))
+}
+
+/// Runs until the hub ends. `said` is called with every fact; `Closed` or `Failed` is the last.
+pub(crate) fn run(
+    file: PartFile,
+    config: mp4::Config,
+    tap: &Tap,
+    mut said: impl FnMut(OutputFact),
+) {
+    let mut disk = Disk(file);
+    let mut writer = match mp4::Writer::new(config) {
+        Ok(writer) => writer,
+        Err(error) => return said(OutputFact::Failed(Fault::internal(format!("mp4: {error}")))),
+    };
+    let fault = record(&mut disk, &mut writer, tap, &mut said).err();
+    if let Some(fault) = &fault {
+        // No more samples: the hub must not keep any for us.
+        tap.leave();
+        tracing::warn!(%fault, "the file takes no more samples");
+    }
+    let ended = finish(&mut disk, writer);
+    match (fault, ended) {
+        (None, Ok((size, duration))) => said(OutputFact::Closed {
+            size,
+            duration: Some(duration),
+        }),
+        (Some(fault), _) | (None, Err(fault)) => said(OutputFact::Failed(fault)),
+    }
+}
+
+fn record(
+    disk: &mut Disk,
+    writer: &mut mp4::Writer,
+    tap: &Tap,
+    said: &mut impl FnMut(OutputFact),
+) -> Result<(), Fault> {
+    flush(disk, writer, said)?;
+    while let Some(sample) = tap.next() {
+        writer
+            .push(sample)
+            .map_err(|e| Fault::internal(format!("mp4: {e}")))?;
+        flush(disk, writer, said)?;
+    }
+    Ok(())
+}
+
+fn flush(
+    disk: &mut Disk,
+    writer: &mut mp4::Writer,
+    said: &mut impl FnMut(OutputFact),
+) -> Result<(), Fault> {
+    let before = disk.0.len();
+    while let Some(write) = writer.poll_write() {
+        put(disk, write).map_err(|e| local_fault(&e))?;
+    }
+    if disk.0.len() != before {
+        said(OutputFact::Size(disk.0.len()));
+    }
+    Ok(())
+}
+
+fn put(disk: &mut Disk, write: mp4::Write) -> Result<(), storage::Error> {
+    match write {
+        mp4::Write::Append(bytes) => disk.0.append(&bytes),
+        mp4::Write::At { offset, bytes } => disk.0.write_at(offset, &bytes),
+    }
+}
+
+fn finish(disk: &mut Disk, writer: mp4::Writer) -> Result<(u64, Duration), Fault> {
+    let mut walk = writer.finish();
+    match mp4::drive(&mut walk, disk) {
+        Ok(summary) => Ok((summary.size, summary.duration)),
+        Err(mp4::DriveError::Walk(mp4::Error::NothingRecorded)) => Ok((0, Duration::ZERO)),
+        Err(mp4::DriveError::Walk(error)) => Err(Fault::internal(format!("mp4: {error}"))),
+        Err(mp4::DriveError::Storage(error)) => Err(local_fault(&error)),
+    }
+}
+
+/// As upstream words it for local disk (egress-behaviour.md §13.1).
+pub(crate) fn local_fault(error: &storage::Error) -> Fault {
+    fault::upload("Local", error)
+}

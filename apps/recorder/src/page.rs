@@ -1,0 +1,263 @@
+//! A page as a source: stage, browser and the capture that will look at it, in one task.
+//!
+//! ```text
+//! raise stage ─┬─► build the capture (a thread)          ┐ both at once
+//!              └─► open the page ──► Opened | Failed     ┘
+//! then: events of the page ──► facts;  Take ──► the capture;  close ──► browser, capture, stage, in this order
+//! ```
+
+use browser::{Config, Event, Flag, Stage};
+use pipeline::capture::{self, Capture, Pictures, Sound};
+use recording::{
+    Fault, Plan, fault,
+    lifecycle::{Input, SourceFact},
+    plan,
+    settings::{self, ChromeFlag},
+};
+use std::{path::PathBuf, time::Duration};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+/// A page that does not answer for so long shows nothing worth recording.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Size of the display when only sound is recorded.
+const BLIND: (u32, u32, u8) = (1280, 720, 24);
+
+/// A capture and what comes out of it.
+pub(crate) type Built = (Capture, mpsc::Receiver<capture::Event>);
+
+/// The source of a recording.
+pub(crate) struct Page {
+    take: mpsc::Sender<oneshot::Sender<Result<Built, Fault>>>,
+    close: Option<oneshot::Sender<Option<oneshot::Receiver<()>>>>,
+    task: JoinHandle<()>,
+}
+
+impl Page {
+    /// Begins to open it; facts come on `facts`.
+    pub(crate) fn open(
+        plan: &Plan,
+        page: &plan::Page,
+        settings: &settings::Recorder,
+        workdir: PathBuf,
+        facts: mpsc::Sender<Input>,
+    ) -> Self {
+        let encode = plan.media.video().and_then(|path| match path {
+            plan::VideoPath::Transcode(encode) => Some(encode),
+            plan::VideoPath::Copy => None,
+        });
+        let (width, height, depth) = encode.map_or(BLIND, |e| (e.width, e.height, e.depth));
+        let config = Config {
+            url: page.url.clone(),
+            width,
+            height,
+            sound: plan.media.audio().is_some(),
+            sandbox: settings.enable_chrome_sandbox,
+            insecure: settings.insecure,
+            flags: settings
+                .chrome_flags
+                .iter()
+                .map(|(name, flag)| (name.clone(), converted(flag)))
+                .collect(),
+            workdir,
+            load_limit: settings.waits.page_load,
+            attempts: settings.waits.page_attempts,
+            patience: PATIENCE,
+            console: settings.debug.chrome_logging,
+        };
+        let (take, takes) = mpsc::channel(1);
+        let (close, closing) = oneshot::channel();
+        let (media, threads) = (plan.media.clone(), settings.video_encoder_threads);
+        let set = Set {
+            config,
+            depth,
+            media,
+            threads,
+            facts,
+        };
+        Self {
+            take,
+            close: Some(close),
+            task: tokio::spawn(set.run(takes, closing)),
+        }
+    }
+
+    /// The capture, built while the page was loading.
+    pub(crate) async fn take_capture(&self) -> Result<Built, Fault> {
+        let (reply, built) = oneshot::channel();
+        let gone = || Fault::internal("the display is gone");
+        self.take.send(reply).await.map_err(|_| gone())?;
+        built.await.map_err(|_| gone())?
+    }
+
+    /// Begins to close it. `capture`: resolves when the capture has let go of the display.
+    pub(crate) fn close(&mut self, capture: Option<oneshot::Receiver<()>>) {
+        if let Some(close) = self.close.take() {
+            // The task may have ended because nothing could be opened.
+            drop(close.send(capture));
+        }
+    }
+
+    /// Waits until nothing of it is left.
+    pub(crate) async fn closed(&mut self) {
+        self.close(None);
+        if let Err(error) = (&mut self.task).await {
+            tracing::error!(%error, "the page's task ended abnormally");
+        }
+    }
+}
+
+fn converted(flag: &ChromeFlag) -> Flag {
+    match flag {
+        ChromeFlag::Switch(true) => Flag::On,
+        ChromeFlag::Switch(false) => Flag::Off,
+        ChromeFlag::Value(value) => Flag::Value(value.clone()),
+    }
+}
+
+struct Set {
+    config: Config,
+    depth: u8,
+    media: plan::Media,
+    threads: u32,
+    facts: mpsc::Sender<Input>,
+}
+
+impl Set {
+    async fn tell(&self, fact: SourceFact) {
+        // Without a listener the recording is over, and the order to close is on its way.
+        drop(self.facts.send(Input::Source(fact)).await);
+    }
+
+    async fn run(
+        self,
+        mut takes: mpsc::Receiver<oneshot::Sender<Result<Built, Fault>>>,
+        mut closing: oneshot::Receiver<Option<oneshot::Receiver<()>>>,
+    ) {
+        let Config {
+            width,
+            height,
+            sound,
+            workdir,
+            ..
+        } = &self.config;
+        let raised = tokio::select! {
+            biased;
+            _ = &mut closing => return,
+            raised = Stage::raise(*width, *height, self.depth, *sound, workdir) => raised,
+        };
+        let mut stage = match raised {
+            Ok(stage) => stage,
+            Err(fault) => return self.tell(SourceFact::Failed(fault)).await,
+        };
+        tracing::debug!(display = stage.display(), "display and sound are up");
+        let look = self.look(&stage);
+        let mut building = Some(tokio::task::spawn_blocking(move || Capture::build(&look)));
+        let mut page = None;
+        let opened = tokio::select! {
+            biased;
+            shut = &mut closing => Err(shut.ok().flatten()),
+            opened = browser::Page::open(&self.config, &stage) => Ok(opened),
+        };
+        let shut = match opened {
+            Ok(Ok((open, events))) => {
+                page = Some(open);
+                self.tell(SourceFact::Opened).await;
+                self.watch(&mut stage, events, &mut building, &mut takes, &mut closing)
+                    .await
+            }
+            Ok(Err(fault)) => {
+                self.tell(SourceFact::Failed(fault)).await;
+                closing.await.ok().flatten()
+            }
+            Err(shut) => shut,
+        };
+        // A capture that nobody took has the display open as well.
+        if let Some(building) = building {
+            if let Ok(Ok((capture, _))) = building.await {
+                drop(capture.shut().await);
+            }
+        }
+        if let Some(page) = page {
+            page.close().await;
+        }
+        if let Some(shut) = shut {
+            // The sender is dropped only with the whole process.
+            drop(shut.await);
+        }
+        stage.strike().await;
+    }
+
+    fn look(&self, stage: &Stage) -> capture::Config {
+        capture::Config {
+            display: Some(Pictures::X11(stage.display().to_owned())),
+            sound: stage.pulse().map(|p| Sound::Pulse {
+                server: p.server.clone(),
+                source: p.source.clone(),
+            }),
+            media: self.media.clone(),
+            encoder_threads: self.threads,
+        }
+    }
+
+    /// Until the order to close; gives what came with it.
+    async fn watch(
+        &self,
+        stage: &mut Stage,
+        mut events: mpsc::Receiver<Event>,
+        building: &mut Option<JoinHandle<Result<Built, Fault>>>,
+        takes: &mut mpsc::Receiver<oneshot::Sender<Result<Built, Fault>>>,
+        closing: &mut oneshot::Receiver<Option<oneshot::Receiver<()>>>,
+    ) -> Option<oneshot::Receiver<()>> {
+        let mut listening = true;
+        let mut standing = true;
+        loop {
+            tokio::select! {
+                biased;
+                shut = &mut *closing => return shut.ok().flatten(),
+                Some(reply) = takes.recv() => {
+                    let built = match building.take() {
+                        Some(building) => building.await.unwrap_or_else(|e| Err(Fault::internal(e.to_string()))),
+                        None => Err(Fault::internal("the capture was taken already")),
+                    };
+                    if let Err(Ok((capture, _))) = reply.send(built) {
+                        drop(capture.shut().await);
+                    }
+                }
+                event = events.recv(), if listening => match event {
+                    Some(event) => self.heard(event).await,
+                    None => listening = false,
+                },
+                how = stage.fallen(), if standing => {
+                    standing = false;
+                    self.tell(SourceFact::Failed(Fault::internal(how))).await;
+                }
+            }
+        }
+    }
+
+    async fn heard(&self, event: Event) {
+        match event {
+            Event::StartRecording => self.tell(SourceFact::StartSignal).await,
+            Event::EndRecording | Event::Closed => self.tell(SourceFact::Ended).await,
+            Event::Crashed(how) => {
+                self.tell(SourceFact::Failed(fault::page_crashed(how)))
+                    .await
+            }
+            Event::Exited(how) => {
+                self.tell(SourceFact::Failed(fault::page_crashed(format!(
+                    "the browser ended: {how}"
+                ))))
+                .await;
+            }
+            Event::Unresponsive(time) => {
+                let how = format!("the page has not answered for {} s", time.as_secs());
+                self.tell(SourceFact::Failed(fault::page_crashed(how)))
+                    .await;
+            }
+            Event::Console(text) => tracing::info!(%text, "console"),
+        }
+    }
+}
