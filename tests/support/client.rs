@@ -12,7 +12,10 @@ use std::{
 use wire::{
     livekit::{self, EgressInfo, EgressStatus},
     prost::Message,
-    rpc::{ListActiveEgressRequest, ListActiveEgressResponse, StartEgressRequest, start_egress_request::Request},
+    rpc::{
+        ListActiveEgressRequest, ListActiveEgressResponse, StartEgressRequest,
+        start_egress_request::Request,
+    },
 };
 
 /// One call of IOInfo.
@@ -40,12 +43,19 @@ impl Server {
 
     /// One without IOInfo.
     pub(crate) async fn deaf(redis: &str) -> Self {
-        let settings = bus::redis::Settings { address: redis.to_owned(), ..Default::default() };
+        let settings = bus::redis::Settings {
+            address: redis.to_owned(),
+            ..Default::default()
+        };
         let bus = bus::redis::connect(&settings).await.expect("redis answers");
         let node = rpc::Node::spawn(bus);
         node.prepare("EgressInternal").await;
         node.prepare("EgressHandler").await;
-        Self { node, calls: Arc::default(), registrations: Vec::new() }
+        Self {
+            node,
+            calls: Arc::default(),
+            registrations: Vec::new(),
+        }
     }
 
     /// Begins to take reports.
@@ -56,44 +66,75 @@ impl Server {
                 let calls = Arc::clone(&calls);
                 async move {
                     let info = EgressInfo::decode(incoming.raw_request).expect("an EgressInfo");
-                    calls.lock().expect("calls").push(Call { method: name, at: Instant::now(), info });
+                    calls.lock().expect("calls").push(Call {
+                        method: name,
+                        at: Instant::now(),
+                        info,
+                    });
                     Ok(Bytes::new())
                 }
             });
-            let registration = self.node.serve("IOInfo", Method::queue(name), Topic::none(), handler).await.expect("free");
+            let registration = self
+                .node
+                .serve("IOInfo", Method::queue(name), Topic::none(), handler)
+                .await
+                .expect("free");
             registration.confirmed().await;
             self.registrations.push(registration);
         }
     }
 
     /// StartEgress as livekit-server calls it, one attempt.
-    pub(crate) async fn start(&self, request: &StartEgressRequest) -> Result<EgressInfo, psrpc::Error> {
+    pub(crate) async fn start(
+        &self,
+        request: &StartEgressRequest,
+    ) -> Result<EgressInfo, psrpc::Error> {
         let bytes = Bytes::from(request.encode_to_vec());
-        let options = Options { timeout: Duration::from_secs(10), selection: Selection::start_egress() };
-        let answer = self
-            .node
-            .call("EgressInternal", &Method::affinity("StartEgress"), &Topic::none(), bytes, options)
-            .await?;
+        let answer = self.start_raw(bytes).await?;
         Ok(EgressInfo::decode(answer).expect("an EgressInfo"))
     }
 
     /// Bytes as they are, to the method that takes orders.
-    pub(crate) async fn start_raw(&self, bytes: Vec<u8>) -> Result<Bytes, psrpc::Error> {
-        let options = Options { timeout: Duration::from_secs(10), selection: Selection::start_egress() };
+    pub(crate) async fn start_raw(&self, bytes: Bytes) -> Result<Bytes, psrpc::Error> {
         let method = Method::affinity("StartEgress");
-        self.node.call("EgressInternal", &method, &Topic::none(), bytes.into(), options).await
+        let mut options = Options::of(&method);
+        options.timeout = Duration::from_secs(10);
+        options.selection = Selection {
+            affinity_timeout: Some(Duration::from_secs(1)),
+            ..Selection::start_egress()
+        };
+        self.node
+            .call("EgressInternal", &method, &Topic::none(), bytes, options)
+            .await
     }
 
-    async fn handler(&self, method: &str, id: &str, bytes: Vec<u8>) -> Result<EgressInfo, psrpc::Error> {
-        let options = Options { timeout: Duration::from_secs(3), selection: Selection::first() };
-        let answer =
-            self.node.call("EgressHandler", &Method::queue(method), &Topic::of(&[id]), bytes.into(), options).await?;
+    async fn handler(
+        &self,
+        method: &str,
+        id: &str,
+        bytes: Vec<u8>,
+    ) -> Result<EgressInfo, psrpc::Error> {
+        let method = Method::queue(method);
+        let options = Options::of(&method);
+        let answer = self
+            .node
+            .call(
+                "EgressHandler",
+                &method,
+                &Topic::of(&[id]),
+                bytes.into(),
+                options,
+            )
+            .await?;
         Ok(EgressInfo::decode(answer).expect("an EgressInfo"))
     }
 
     pub(crate) async fn stop(&self, id: &str) -> Result<EgressInfo, psrpc::Error> {
-        let request = livekit::StopEgressRequest { egress_id: id.to_owned() };
-        self.handler("StopEgress", id, request.encode_to_vec()).await
+        let request = livekit::StopEgressRequest {
+            egress_id: id.to_owned(),
+        };
+        self.handler("StopEgress", id, request.encode_to_vec())
+            .await
     }
 
     pub(crate) async fn add_stream(&self, id: &str, url: &str) -> Result<EgressInfo, psrpc::Error> {
@@ -102,22 +143,27 @@ impl Server {
             add_output_urls: vec![url.to_owned()],
             remove_output_urls: Vec::new(),
         };
-        self.handler("UpdateStream", id, request.encode_to_vec()).await
+        self.handler("UpdateStream", id, request.encode_to_vec())
+            .await
     }
 
     /// Ids of all workers, sorted.
     pub(crate) async fn list(&self) -> Vec<String> {
-        let options = Options { timeout: Duration::from_millis(500), selection: Selection::first() };
+        let method = Method::multi("ListActiveEgress");
+        let mut options = Options::of(&method);
+        options.timeout = Duration::from_millis(500);
         let bytes = ListActiveEgressRequest {}.encode_to_vec().into();
         let answers = self
             .node
-            .call_multi("EgressInternal", &Method::multi("ListActiveEgress"), &Topic::none(), bytes, options)
+            .call_multi("EgressInternal", &method, &Topic::none(), bytes, options)
             .await
             .expect("asked");
         let mut ids: Vec<String> = answers
             .into_iter()
             .flat_map(|(_, answer)| {
-                ListActiveEgressResponse::decode(answer.expect("an answer")).expect("a list").egress_ids
+                ListActiveEgressResponse::decode(answer.expect("an answer"))
+                    .expect("a list")
+                    .egress_ids
             })
             .collect();
         ids.sort();
@@ -127,16 +173,30 @@ impl Server {
     /// Everything reported about an egress so far.
     pub(crate) fn calls(&self, id: &str) -> Vec<Call> {
         let all = self.calls.lock().expect("calls");
-        all.iter().filter(|c| c.info.egress_id == id).cloned().collect()
+        all.iter()
+            .filter(|c| c.info.egress_id == id)
+            .cloned()
+            .collect()
     }
 
     /// Waits until a status is reported.
     pub(crate) async fn reported(&self, id: &str, status: EgressStatus, limit: Duration) -> Call {
         until(&format!("{} of {id}", status.as_str_name()), limit, || {
             let calls = self.calls(id);
-            let found = calls.iter().find(|c| c.method == "UpdateEgress" && c.info.status() == status).cloned();
-            let other = calls.iter().find(|c| is_terminal(c.info.status())).filter(|_| found.is_none());
-            assert!(other.is_none(), "waiting for {}, but it ended: {:?}", status.as_str_name(), other);
+            let found = calls
+                .iter()
+                .find(|c| c.method == "UpdateEgress" && c.info.status() == status)
+                .cloned();
+            let other = calls
+                .iter()
+                .find(|c| is_terminal(c.info.status()))
+                .filter(|_| found.is_none());
+            assert!(
+                other.is_none(),
+                "waiting for {}, but it ended: {:?}",
+                status.as_str_name(),
+                other
+            );
             found
         })
         .await
@@ -145,7 +205,10 @@ impl Server {
     /// Waits for the end, whatever it is.
     pub(crate) async fn ended(&self, id: &str, limit: Duration) -> EgressInfo {
         until(&format!("the end of {id}"), limit, || {
-            self.calls(id).into_iter().find(|c| is_terminal(c.info.status())).map(|c| c.info)
+            self.calls(id)
+                .into_iter()
+                .find(|c| is_terminal(c.info.status()))
+                .map(|c| c.info)
         })
         .await
     }
@@ -154,7 +217,9 @@ impl Server {
 /// COMPLETE, FAILED, ABORTED, LIMIT_REACHED.
 pub(crate) fn is_terminal(status: EgressStatus) -> bool {
     match status {
-        EgressStatus::EgressStarting | EgressStatus::EgressActive | EgressStatus::EgressEnding => false,
+        EgressStatus::EgressStarting | EgressStatus::EgressActive | EgressStatus::EgressEnding => {
+            false
+        }
         EgressStatus::EgressComplete
         | EgressStatus::EgressFailed
         | EgressStatus::EgressAborted
@@ -184,5 +249,9 @@ pub(crate) fn web(url: &str, path: &str) -> livekit::WebEgressRequest {
 
 /// In an envelope with a new id.
 pub(crate) fn order(request: livekit::WebEgressRequest) -> StartEgressRequest {
-    StartEgressRequest { egress_id: new_id(), request: Some(Request::Web(request)), ..Default::default() }
+    StartEgressRequest {
+        egress_id: new_id(),
+        request: Some(Request::Web(request)),
+        ..Default::default()
+    }
 }

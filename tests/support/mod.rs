@@ -22,7 +22,11 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// Waits until `what` gives something; panics with its name after `limit`.
-pub(crate) async fn until<T>(what: &str, limit: Duration, mut poll: impl FnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(
+    what: &str,
+    limit: Duration,
+    mut poll: impl FnMut() -> Option<T>,
+) -> T {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(value) = poll() {

@@ -42,9 +42,18 @@ fn serve(stream: TcpStream) -> std::io::Result<()> {
     let target = first.split(' ').nth(1).unwrap_or("/").to_owned();
     let path = target.split('?').next().unwrap_or("/");
     let (status, body) = match path {
-        "/" => ("200 OK", include_str!("../../apps/egress/assets/demo.html").to_owned()),
-        "/error" => ("200 OK", r#"<!doctype html><div class="error">the room does not exist</div>"#.to_owned()),
-        "/busy" => ("200 OK", "<!doctype html><script>setTimeout(() => { for (;;); }, 3000)</script>busy".to_owned()),
+        "/" => (
+            "200 OK",
+            include_str!("../../apps/egress/assets/demo.html").to_owned(),
+        ),
+        "/error" => (
+            "200 OK",
+            r#"<!doctype html><div class="error">the room does not exist</div>"#.to_owned(),
+        ),
+        "/busy" => (
+            "200 OK",
+            "<!doctype html><script>setTimeout(() => { for (;;); }, 3000)</script>busy".to_owned(),
+        ),
         "/hang" => {
             // Never answered; the browser's time-out or its end closes the connection.
             let mut end = String::new();

@@ -17,7 +17,9 @@ pub(crate) struct Process {
 pub(crate) fn all() -> BTreeMap<i32, Process> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir("/proc").expect("/proc").flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
+            continue;
+        };
         if let Some(process) = read(pid, &entry.path()) {
             found.insert(pid, process);
         }
@@ -58,13 +60,24 @@ pub(crate) fn tree(root: i32) -> Vec<Process> {
 /// Processes whose command line holds `text`.
 pub(crate) fn holding(text: &str) -> Vec<Process> {
     let me = i32::try_from(std::process::id()).unwrap_or(0);
-    all().into_values().filter(|p| p.pid != me && p.command.contains(text)).collect()
+    all()
+        .into_values()
+        .filter(|p| p.pid != me && p.command.contains(text))
+        .collect()
 }
 
 /// Proportional set size in KiB.
 pub(crate) fn pss(pid: i32) -> u64 {
     fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
         .ok()
-        .and_then(|text| text.lines().find_map(|l| l.strip_prefix("Pss:")?.trim().trim_end_matches(" kB").parse().ok()))
+        .and_then(|text| {
+            text.lines().find_map(|l| {
+                l.strip_prefix("Pss:")?
+                    .trim()
+                    .trim_end_matches(" kB")
+                    .parse()
+                    .ok()
+            })
+        })
         .unwrap_or(0)
 }

@@ -34,7 +34,13 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn new(redis: impl Into<String>) -> Self {
-        Self { redis: redis.into(), yaml: String::new(), env: Vec::new(), dir: None, wrapper: Vec::new() }
+        Self {
+            redis: redis.into(),
+            yaml: String::new(),
+            env: Vec::new(),
+            dir: None,
+            wrapper: Vec::new(),
+        }
     }
 }
 
@@ -60,8 +66,13 @@ impl Worker {
 
     /// Starts one without waiting for anything.
     pub(crate) fn spawn(options: Options) -> Self {
-        let own = options.dir.is_none().then(|| tempfile::tempdir().expect("a temporary directory"));
-        let dir = options.dir.unwrap_or_else(|| own.as_ref().expect("just made").path().to_owned());
+        let own = options
+            .dir
+            .is_none()
+            .then(|| tempfile::tempdir().expect("a temporary directory"));
+        let dir = options
+            .dir
+            .unwrap_or_else(|| own.as_ref().expect("just made").path().to_owned());
         let tmp = dir.join("tmp");
         let [health_port, prometheus_port, template_port] = [free_port(), free_port(), free_port()];
         let mut yaml = format!(
@@ -96,7 +107,15 @@ impl Worker {
             .stderr(out)
             .spawn()
             .expect("the binary starts");
-        Self { child, health_port, prometheus_port, template_port, tmp, log, _dir: own }
+        Self {
+            child,
+            health_port,
+            prometheus_port,
+            template_port,
+            tmp,
+            log,
+            _dir: own,
+        }
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -157,7 +176,12 @@ impl Drop for Worker {
 
 /// Sends a signal; a process that is gone is no error.
 pub(crate) fn kill(pid: i32, name: &str) {
-    drop(Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).stderr(Stdio::null()).status());
+    drop(
+        Command::new("kill")
+            .args([&format!("-{name}"), &pid.to_string()])
+            .stderr(Stdio::null())
+            .status(),
+    );
 }
 
 /// Status and body, or nothing when nobody answers.
@@ -165,7 +189,11 @@ pub(crate) fn http_get(port: u16, path: &str) -> Option<(u16, String)> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let status = answer.split(' ').nth(1)?.parse().ok()?;

@@ -42,7 +42,8 @@ pub(crate) fn create(part: &PathBuf) -> Result<PartFile, Fault> {
     PartFile::create(part).map_err(|e| local_fault(&e))
 }
 
-/// Runs until the hub ends. `said` is called with every fact; `Closed` or `Failed` is the last.
+/// Runs until the hub ends. `said` is called with every fact; the last are `Closed`, with what can be kept, and, when
+/// something is wrong with it, `Failed`.
 pub(crate) fn run(
     file: PartFile,
     config: mp4::Config,
@@ -54,19 +55,35 @@ pub(crate) fn run(
         Ok(writer) => writer,
         Err(error) => return said(OutputFact::Failed(Fault::internal(format!("mp4: {error}")))),
     };
-    let fault = record(&mut disk, &mut writer, tap, &mut said).err();
-    if let Some(fault) = &fault {
-        // No more samples: the hub must not keep any for us.
-        tap.leave();
+    if let Err(fault) = record(&mut disk, &mut writer, tap, &mut said) {
         tracing::warn!(%fault, "the file takes no more samples");
+        said(OutputFact::Failed(fault));
+        // Until all outputs are closed; what still comes is thrown away.
+        while tap.next().is_some() {}
     }
-    let ended = finish(&mut disk, writer);
-    match (fault, ended) {
-        (None, Ok((size, duration))) => said(OutputFact::Closed {
+    let so_far = writer.duration();
+    match finish(&mut disk, writer) {
+        Ok((0, _)) => {
+            if let Err(error) = std::fs::remove_file(disk.0.path()) {
+                tracing::warn!(file = %disk.0.path().display(), %error, "could not remove an empty file");
+            }
+            said(OutputFact::Closed {
+                size: 0,
+                duration: None,
+            });
+        }
+        Ok((size, duration)) => said(OutputFact::Closed {
             size,
             duration: Some(duration),
         }),
-        (Some(fault), _) | (None, Err(fault)) => said(OutputFact::Failed(fault)),
+        Err(fault) => {
+            // Without its index it still plays.
+            said(OutputFact::Closed {
+                size: disk.0.len(),
+                duration: Some(so_far),
+            });
+            said(OutputFact::Failed(fault));
+        }
     }
 }
 

@@ -88,13 +88,6 @@ impl Tap {
             }
         }
     }
-
-    /// Takes no more.
-    pub(crate) fn leave(&self) {
-        if let Some(stats) = self.shared.with(|hub| hub.leave(self.id)) {
-            tracing::debug!(?stats, "output left");
-        }
-    }
 }
 
 /// A file output waiting for the formats.

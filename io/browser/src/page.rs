@@ -211,6 +211,12 @@ async fn navigate(config: &Config, url: &str) -> Result<Opened, Attempt> {
         .await
         .map_err(|e| gone(&e))?;
     if let Some(text) = navigated["errorText"].as_str().filter(|t| !t.is_empty()) {
+        // An error page without a body: the status says more than Chromium's own error.
+        while let Ok(Some(event)) = timeout(Duration::from_millis(100), events.recv()).await {
+            if event.method == "Network.responseReceived" && event.params["type"] == "Document" {
+                refused(&event.params["response"])?;
+            }
+        }
         let again = text.contains("net::ERR_CERT_VERIFIER_CHANGED")
             || text.contains("net::ERR_CONNECTION_CLOSED");
         return Err(Attempt {

@@ -34,11 +34,15 @@ use std::{
 use tokio::sync::{mpsc, oneshot, watch};
 use wire::{livekit::EgressStatus, prost::Message};
 use worker::{
-    ChildId, Drain, Effect, Input, Snapshot, Start, Stopping, Worker, child::Exit, metrics::Gauges,
+    ChildId, Drain, Effect, Input, Snapshot, Start, Stopping, Worker, bid::Decline, child::Exit,
+    metrics::Gauges,
 };
 
 /// Questions of ours to a child have this bit, so that they are not taken for the worker's.
 const OURS: u64 = 1 << 63;
+
+/// The bid of a worker that could only say why it cannot.
+const LAST_RESORT: f32 = 0.001;
 
 /// Relative storage paths lie below this directory, as upstream's handlers run in it.
 const ROOT: &str = "/";
@@ -96,7 +100,7 @@ pub(super) enum Fact {
     BidAsked {
         request: RequestId,
         egress: EgressId,
-        need: recording::cost::Cost,
+        asked: Box<orders::Asked>,
         bidder: orders::Bidder,
     },
     /// StartEgress, granted.
@@ -142,6 +146,8 @@ struct Record {
     last: EgressInfo,
     file: Option<journal::FilePair>,
     stats: Stats,
+    /// The caller was told that nothing is recorded.
+    refused: bool,
 }
 
 /// A directory to be removed when the end is acknowledged and the child is gone.
@@ -181,6 +187,8 @@ pub async fn run(
         view,
         orders: None,
         bidders: BTreeMap::new(),
+        declined: BTreeMap::new(),
+        asked_for: BTreeMap::new(),
         starts: BTreeMap::new(),
         stops: BTreeMap::new(),
         lists: BTreeMap::new(),
@@ -251,6 +259,10 @@ struct Desk {
     view: watch::Sender<View>,
     orders: Option<Orders>,
     bidders: BTreeMap<worker::RequestId, orders::Bidder>,
+    /// Which recording a start in progress is about.
+    asked_for: BTreeMap<worker::RequestId, EgressId>,
+    /// Bids made only to say why not.
+    declined: BTreeMap<worker::RequestId, Refusal>,
     starts: BTreeMap<worker::RequestId, orders::Reply>,
     stops: BTreeMap<worker::RequestId, orders::Reply>,
     lists: BTreeMap<worker::RequestId, oneshot::Sender<Vec<EgressId>>>,
@@ -278,16 +290,9 @@ impl Desk {
             Fact::BidAsked {
                 request,
                 egress,
-                need,
+                asked,
                 bidder,
-            } => {
-                self.bidders.insert(id(&request), bidder);
-                self.say(Input::BidAsked {
-                    request: id(&request),
-                    egress,
-                    need,
-                });
-            }
+            } => self.bid_asked(&request, egress, &asked, bidder),
             Fact::Start {
                 request,
                 expires,
@@ -363,6 +368,7 @@ impl Desk {
                 }
                 self.exits.insert(*child, *exit);
             }
+            Input::BidLost { request } => drop(self.declined.remove(request)),
             Input::Told { egress, snapshot } => {
                 if let Some(dir) = self.dirs.get(egress) {
                     dir.open.keep_info(&snapshot.bytes);
@@ -380,6 +386,31 @@ impl Desk {
         }
     }
 
+    fn bid_asked(
+        &mut self,
+        request: &RequestId,
+        egress: EgressId,
+        asked: &orders::Asked,
+        bidder: orders::Bidder,
+    ) {
+        // What nobody can record is refused at once, however full the machine is: whoever asked wants to know why.
+        if !self.worker.is_disabled() && self.plan(asked).is_err() {
+            return bidder.bid(1.0);
+        }
+        self.bidders.insert(id(request), bidder);
+        self.say(Input::BidAsked {
+            request: id(request),
+            egress,
+            need: asked.need,
+        });
+    }
+
+    fn plan(&self, asked: &orders::Asked) -> Result<Plan, Refusal> {
+        let plan = recording::request::plan(&asked.request, &self.options.policy, now())?;
+        recording::support::check(&plan, &self.options.built)?;
+        Ok(plan)
+    }
+
     fn start(
         &mut self,
         request: &RequestId,
@@ -387,13 +418,16 @@ impl Desk {
         asked: &orders::Asked,
         reply: orders::Reply,
     ) {
-        let planned = recording::request::plan(&asked.request, &self.options.policy, now())
-            .and_then(|plan| recording::support::check(&plan, &self.options.built).map(|()| plan));
-        match planned {
+        if let Some(refusal) = self.declined.remove(&id(request)) {
+            return reply.send(Err(convert::error(&refusal)));
+        }
+        match self.plan(asked) {
             Ok(plan) => {
                 let first = convert::snapshot(&recording::info::initial(&plan));
                 tracing::info!(egressID = %plan.identity.egress_id, requestType = plan.identity.request_type.label(), "request validated");
                 self.starts.insert(id(request), reply);
+                self.asked_for
+                    .insert(id(request), plan.identity.egress_id.clone());
                 let start = Start {
                     request: id(request),
                     expires,
@@ -518,9 +552,18 @@ impl Desk {
             }
             Effect::Decline { request, reason } => {
                 tracing::info!(%request, %reason, "request declined");
-                drop(self.bidders.remove(&request));
+                if let Some(bidder) = self.bidders.remove(&request) {
+                    self.decline(request, bidder, &reason);
+                }
             }
             Effect::Started { request, result } => {
+                if let Some(record) = self
+                    .asked_for
+                    .remove(&request)
+                    .and_then(|id| self.records.get_mut(&id))
+                {
+                    record.refused = result.is_err();
+                }
                 if let Some(reply) = self.starts.remove(&request) {
                     reply.send(answer(result));
                 }
@@ -609,6 +652,9 @@ impl Desk {
                 self.exits.remove(&child);
                 self.unready.remove(&egress);
                 if let Some(record) = self.records.remove(&egress) {
+                    if let Some(file) = record.file.as_ref().filter(|_| record.refused) {
+                        story::discard(file);
+                    }
                     add(&mut self.finished_stats, &record.stats);
                 }
                 if let Some(dir) = self.dirs.get_mut(&egress) {
@@ -628,6 +674,19 @@ impl Desk {
                 self.outcome = Some(Outcome::Drained);
             }
         }
+    }
+
+    /// A worker that is full bids as low as it can: any other wins over it, and if there is none, the caller hears why.
+    fn decline(&mut self, request: worker::RequestId, bidder: orders::Bidder, reason: &Decline) {
+        let refusal = match reason {
+            Decline::Full(denial) => denial.refusal(),
+            // Silence: somebody else answers, or it is asked again.
+            Decline::Draining | Decline::Unreported | Decline::CleaningUp | Decline::Crowded => {
+                return;
+            }
+        };
+        self.declined.insert(request, refusal);
+        bidder.bid(LAST_RESORT);
     }
 
     fn spawn(&mut self, child: ChildId, egress: &EgressId, plan: Plan) -> anyhow::Result<()> {
@@ -655,6 +714,7 @@ impl Desk {
                 last,
                 file,
                 stats: Stats::default(),
+                refused: false,
             },
         );
         self.unready.insert(egress.clone());

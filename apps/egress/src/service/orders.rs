@@ -16,6 +16,8 @@ use worker::Input;
 
 pub(super) use crate::bus::rpc::Bidder;
 
+/// Largest request taken, bytes: credentials and all it is some kilobytes.
+const MAX_REQUEST: usize = 1 << 20;
 /// How long a bid reserves without a grant.
 const HOLD: Duration = Duration::from_millis(1500);
 const INTERNAL: &str = "EgressInternal";
@@ -123,6 +125,13 @@ async fn serve(
 }
 
 fn asked(raw: Bytes, costs: &cost::Table) -> Result<Asked, Error> {
+    if raw.len() > MAX_REQUEST {
+        let text = format!(
+            "request of {} bytes is larger than {MAX_REQUEST}",
+            raw.len()
+        );
+        return Err(Error::new(psrpc::Code::InvalidArgument, text));
+    }
     let request = StartEgressRequest::decode(raw).map_err(|e| desk::malformed(&e))?;
     let need = cost::of(&request, costs);
     Ok(Asked { request, need })
@@ -130,14 +139,14 @@ fn asked(raw: Bytes, costs: &cost::Table) -> Result<Asked, Error> {
 
 fn bid(incoming: &Incoming, bidder: Bidder, costs: &cost::Table, facts: &mpsc::Sender<Fact>) {
     match asked(incoming.raw_request.clone(), costs) {
-        Ok(Asked { request, need }) => match EgressId::new(request.egress_id) {
+        Ok(asked) => match EgressId::new(asked.request.egress_id.clone()) {
             Some(egress) => {
                 let request = incoming.request_id.clone();
                 // A full desk is an overloaded worker: dropping the bidder is silence.
                 drop(facts.try_send(Fact::BidAsked {
                     request,
                     egress,
-                    need,
+                    asked: Box::new(asked),
                     bidder,
                 }));
             }

@@ -21,3 +21,12 @@ pub(super) fn save(file: &FilePair) -> Option<Partial> {
         }
     }
 }
+
+/// Removes what a recording that was never begun, as far as anybody was told, left behind.
+pub(super) fn discard(file: &FilePair) {
+    match std::fs::remove_file(&file.part) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!(file = %file.part.display(), %error, "could not remove"),
+    }
+}
