@@ -226,7 +226,7 @@ async fn what_does_not_fit_a_running_recording_is_refused_and_does_not_disturb_i
         (again.code.as_str(), again.message.as_str()),
         ("already_exists", "egress already exists")
     );
-    assert_eq!(world.server.list().await, [id.clone()]);
+    assert_eq!(world.server.list().await, std::slice::from_ref(&id));
     let update = world
         .server
         .add_stream(&id, "rtmp://127.0.0.1/live/x")

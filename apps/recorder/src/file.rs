@@ -9,7 +9,7 @@
 use crate::media::Tap;
 use container::mp4;
 use recording::{Fault, fault, lifecycle::OutputFact};
-use std::{path::PathBuf, time::Duration};
+use std::{path::Path, time::Duration};
 use storage::PartFile;
 
 /// A part file as the container sees it.
@@ -38,7 +38,7 @@ impl mp4::Storage for Disk {
 }
 
 /// Makes the file; everything that can be refused early is refused here.
-pub(crate) fn create(part: &PathBuf) -> Result<PartFile, Fault> {
+pub(crate) fn create(part: &Path) -> Result<PartFile, Fault> {
     PartFile::create(part).map_err(|e| local_fault(&e))
 }
 

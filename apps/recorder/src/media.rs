@@ -147,10 +147,10 @@ impl Media {
 
     /// No more samples come: outputs finish their files.
     pub(crate) fn close_outputs(&mut self) {
-        if let Some(close) = self.close.take() {
-            if close.send(()).is_err() {
-                tracing::debug!("the outputs are closing already");
-            }
+        if let Some(close) = self.close.take()
+            && close.send(()).is_err()
+        {
+            tracing::debug!("the outputs are closing already");
         }
     }
 

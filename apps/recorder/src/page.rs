@@ -88,8 +88,8 @@ impl Page {
     pub(crate) async fn take_capture(&self) -> Result<Built, Fault> {
         let (reply, built) = oneshot::channel();
         let gone = || Fault::internal("the display is gone");
-        self.take.send(reply).await.map_err(|_| gone())?;
-        built.await.map_err(|_| gone())?
+        self.take.send(reply).await.map_err(|_lost| gone())?;
+        built.await.map_err(|_lost| gone())?
     }
 
     /// Begins to close it. `capture`: resolves when the capture has let go of the display.
@@ -175,10 +175,10 @@ impl Set {
             Err(shut) => shut,
         };
         // A capture that nobody took has the display open as well.
-        if let Some(building) = building {
-            if let Ok(Ok((capture, _))) = building.await {
-                drop(capture.shut().await);
-            }
+        if let Some(building) = building
+            && let Ok(Ok((capture, _))) = building.await
+        {
+            drop(capture.shut().await);
         }
         if let Some(page) = page {
             page.close().await;

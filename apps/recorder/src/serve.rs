@@ -116,7 +116,7 @@ impl Server {
         while let Some(command) = decoder.pop()? {
             match command {
                 Command::Hello(hello) => hello.check()?,
-                Command::Start { plan, settings } => self.start(*plan, *settings).await,
+                Command::Start { plan, settings } => self.start(*plan, *settings),
                 Command::Stop {
                     egress_id,
                     reason,
@@ -143,7 +143,7 @@ impl Server {
         Ok(true)
     }
 
-    async fn start(&mut self, plan: recording::Plan, settings: recording::settings::Recorder) {
+    fn start(&mut self, plan: recording::Plan, settings: recording::settings::Recorder) {
         let id = plan.identity.egress_id.clone();
         if self.recordings.contains_key(&id) {
             tracing::warn!(egress_id = %id, "told to start what is running");
@@ -156,10 +156,10 @@ impl Server {
     }
 
     async fn order(&self, id: &EgressId, order: Order) {
-        if let Some(recording) = self.recordings.get(id) {
-            if recording.send(order).await.is_err() {
-                tracing::debug!(egress_id = %id, "the recording is over already");
-            }
+        if let Some(recording) = self.recordings.get(id)
+            && recording.send(order).await.is_err()
+        {
+            tracing::debug!(egress_id = %id, "the recording is over already");
         }
     }
 

@@ -104,8 +104,11 @@ impl Client {
             session: self.session.clone(),
             answer,
         };
-        self.requests.send(request).await.map_err(|_| Error::Gone)?;
-        result.await.map_err(|_| Error::Gone)?
+        self.requests
+            .send(request)
+            .await
+            .map_err(|_lost| Error::Gone)?;
+        result.await.map_err(|_lost| Error::Gone)?
     }
 }
 

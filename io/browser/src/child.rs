@@ -55,10 +55,10 @@ impl Helper {
     }
 
     fn signal(&self, signal: Signal) {
-        if let Some(group) = self.group {
-            if let Err(error) = kill_process_group(group, signal) {
-                tracing::trace!(name = self.name, %error, "the group is gone");
-            }
+        if let Some(group) = self.group
+            && let Err(error) = kill_process_group(group, signal)
+        {
+            tracing::trace!(name = self.name, %error, "the group is gone");
         }
     }
 

@@ -332,7 +332,9 @@ fn text(argument: &Value) -> String {
             .as_str()
             .unwrap_or_default()
             .to_owned(),
-        other => other.to_string(),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            other.to_string()
+        }
     }
 }
 
@@ -370,12 +372,11 @@ async fn watch(
             },
             _ = beats.tick() => {
                 if asked.as_ref().is_none_or(JoinHandle::is_finished) {
-                    if let Some(asked) = asked.take() {
-                        if asked.await.unwrap_or(false) {
+                    if let Some(asked) = asked.take()
+                        && asked.await.unwrap_or(false) {
                             answered = Instant::now();
                             complained = false;
                         }
-                    }
                     let client = client.clone();
                     asked = Some(tokio::spawn(async move {
                         client.call("Runtime.evaluate", json!({"expression": "1"})).await.is_ok()

@@ -1,5 +1,7 @@
 //! A real Chromium on a real Xvfb with a real PulseAudio, and pages that behave and misbehave.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use browser::{Config, Event, Page, Stage};
 use recording::{Fault, Secret};
 use std::{

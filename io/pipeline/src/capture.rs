@@ -154,7 +154,7 @@ impl Capture {
         let pipeline = gst::parse::launch(&line)
             .map_err(|e| build_fault(&e))?
             .downcast::<gst::Pipeline>()
-            .map_err(|_| Fault::internal("the graph is not a pipeline"))?;
+            .map_err(|_lost| Fault::internal("the graph is not a pipeline"))?;
         let streams = Streams {
             audio: config.media.audio().is_some(),
             video: config.media.video().is_some(),
@@ -185,7 +185,7 @@ impl Capture {
         // The sources open their display and sound server here, so that what is wrong with them is known early.
         pipeline
             .set_state(gst::State::Paused)
-            .map_err(|_| state_fault(&pipeline, "get ready"))?;
+            .map_err(|_lost| state_fault(&pipeline, "get ready"))?;
         Ok((Self { pipeline, streams }, receiver))
     }
 
@@ -203,7 +203,7 @@ impl Capture {
         self.pipeline
             .set_state(gst::State::Playing)
             .map(drop)
-            .map_err(|_| state_fault(&self.pipeline, "start"))
+            .map_err(|_lost| state_fault(&self.pipeline, "start"))
     }
 
     /// Ends the sources; what they gave still comes out, then [`Event::End`].
@@ -298,6 +298,10 @@ fn watch(pipeline: &gst::Pipeline, desk: &Arc<Desk>) -> Result<(), Fault> {
         .ok_or_else(|| Fault::internal("a pipeline without a bus"))?;
     let desk = Arc::downgrade(desk);
     bus.set_sync_handler(move |_, message| {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "forty kinds of message, two of interest"
+        )]
         match message.view() {
             gst::MessageView::Error(error) => {
                 if let Some(desk) = desk.upgrade() {
@@ -330,13 +334,13 @@ fn connect(pipeline: &gst::Pipeline, kind: Kind, desk: &Arc<Desk>) -> Result<(),
     };
     let sink = find("sink")?
         .downcast::<gst_app::AppSink>()
-        .map_err(|_| Fault::internal("not an appsink"))?;
+        .map_err(|_lost| Fault::internal("not an appsink"))?;
     let (on_sample, on_end) = (Arc::clone(desk), Arc::clone(desk));
     let mut told = false;
     sink.set_callbacks(
         gst_app::AppSinkCallbacks::builder()
             .new_sample(move |sink| {
-                let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                let sample = sink.pull_sample().map_err(|_lost| gst::FlowError::Eos)?;
                 on_sample.sample(kind, &sample, &mut told)
             })
             .eos(move |_| on_end.end(kind))
@@ -375,21 +379,21 @@ fn count_drops(queue: &gst::Element, kind: Kind, desk: &Arc<Desk>) -> Result<(),
     pad("src")?.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
         let left = left.fetch_add(1, Ordering::Relaxed) + 1;
         // Looking once a second or so is enough.
-        if left % 32 == 0 {
-            if let Some(queue) = weak.upgrade() {
-                let inside = u64::from(queue.property::<u32>("current-level-buffers"));
-                let gone = entered
-                    .load(Ordering::Relaxed)
-                    .saturating_sub(left + inside);
-                let before = reported.load(Ordering::Relaxed);
-                // One buffer may be on its way between the two counts.
-                if gone > before + 1 {
-                    desk.tell_soon(Event::Dropped {
-                        kind,
-                        count: gone - before,
-                    });
-                    reported.store(gone, Ordering::Relaxed);
-                }
+        if left % 32 == 0
+            && let Some(queue) = weak.upgrade()
+        {
+            let inside = u64::from(queue.property::<u32>("current-level-buffers"));
+            let gone = entered
+                .load(Ordering::Relaxed)
+                .saturating_sub(left + inside);
+            let before = reported.load(Ordering::Relaxed);
+            // One buffer may be on its way between the two counts.
+            if gone > before + 1 {
+                desk.tell_soon(Event::Dropped {
+                    kind,
+                    count: gone - before,
+                });
+                reported.store(gone, Ordering::Relaxed);
             }
         }
         gst::PadProbeReturn::Ok
@@ -416,7 +420,7 @@ impl Desk {
     fn tell(&self, event: Event) -> Result<(), gst::FlowError> {
         self.events
             .blocking_send(event)
-            .map_err(|_| gst::FlowError::Eos)
+            .map_err(|_lost| gst::FlowError::Eos)
     }
 
     fn flows(&self, kind: Kind, time: gst::ClockTime) {
@@ -436,10 +440,9 @@ impl Desk {
         self.ended[place(kind)].store(true, Ordering::SeqCst);
         if self.ended.iter().all(|e| e.load(Ordering::SeqCst))
             && !self.told_end.swap(true, Ordering::SeqCst)
+            && self.tell(Event::End).is_err()
         {
-            if self.tell(Event::End).is_err() {
-                tracing::trace!("nobody listened for the end of the capture");
-            }
+            tracing::trace!("nobody listened for the end of the capture");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Synthetic sources through real encoders: what comes out is on the grid, in order, of the right kind.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use media::{AudioCodec, Format, Kind, Sample};
 use pipeline::capture::{Capture, Config, Event, Pictures, Sound};
 use recording::plan::{

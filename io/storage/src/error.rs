@@ -24,11 +24,23 @@ impl Error {
 }
 
 fn explain(e: &io::Error) -> String {
-    let hint = match e.kind() {
-        io::ErrorKind::StorageFull => "; free space or write to another volume",
-        io::ErrorKind::PermissionDenied => "; let the user that runs egress write there",
-        io::ErrorKind::ReadOnlyFilesystem => "; mount it writable or write elsewhere",
-        _ => "",
-    };
+    let hints = [
+        (
+            io::ErrorKind::StorageFull,
+            "; free space or write to another volume",
+        ),
+        (
+            io::ErrorKind::PermissionDenied,
+            "; let the user that runs egress write there",
+        ),
+        (
+            io::ErrorKind::ReadOnlyFilesystem,
+            "; mount it writable or write elsewhere",
+        ),
+    ];
+    let hint = hints
+        .iter()
+        .find(|(kind, _)| *kind == e.kind())
+        .map_or("", |(_, hint)| *hint);
     format!("{e}{hint}")
 }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Nothing here ends because Redis does: while a connection is down, publications fail, subscriptions are unconfirmed
-//! and [`Link::state`] says since when and why. Knows no protocol above bytes on channels.
+//! and `Link::state` says since when and why. Knows no protocol above bytes on channels.
 
 mod backoff;
 mod dial;

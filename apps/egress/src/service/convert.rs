@@ -21,9 +21,10 @@ pub(super) fn failure(error: &Error) -> Failure {
             message: error.message.clone(),
         };
     }
-    match error.code {
-        psrpc::Code::DeadlineExceeded => Failure::TimedOut(error.message.clone()),
-        _ => Failure::NoResponse(error.message.clone()),
+    if error.code == psrpc::Code::DeadlineExceeded {
+        Failure::TimedOut(error.message.clone())
+    } else {
+        Failure::NoResponse(error.message.clone())
     }
 }
 

@@ -93,6 +93,10 @@ pub struct View {
 
 /// Something that happened.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a few hundred bytes, moved once each"
+)]
 pub(super) enum Fact {
     /// Already in the worker's words.
     Worker(Input),
@@ -356,10 +360,11 @@ impl Desk {
     fn hear(&mut self, input: Input) {
         match &input {
             Input::Reported { attempt, result } => {
-                if let Some((egress, terminal)) = self.flying.remove(attempt) {
-                    if terminal && result.is_ok() {
-                        self.acknowledged(&egress);
-                    }
+                if let Some((egress, terminal)) = self.flying.remove(attempt)
+                    && terminal
+                    && result.is_ok()
+                {
+                    self.acknowledged(&egress);
                 }
             }
             Input::Exited { child, exit } => {
@@ -374,7 +379,22 @@ impl Desk {
                     dir.open.keep_info(&snapshot.bytes);
                 }
             }
-            _ => {}
+            Input::BidAsked { .. }
+            | Input::StartRequested(_)
+            | Input::Registered { .. }
+            | Input::Probed { .. }
+            | Input::Owed { .. }
+            | Input::SpawnFailed { .. }
+            | Input::Ready { .. }
+            | Input::Info { .. }
+            | Input::Answered { .. }
+            | Input::Finished { .. }
+            | Input::Closed { .. }
+            | Input::StopRequested { .. }
+            | Input::ListRequested { .. }
+            | Input::Measured(_)
+            | Input::Drain(_)
+            | Input::Tick => {}
         }
         self.say(input);
     }
@@ -765,10 +785,9 @@ impl Desk {
             .dirs
             .get(egress)
             .is_some_and(|d| d.acknowledged && d.left)
+            && let Some(dir) = self.dirs.remove(egress)
         {
-            if let Some(dir) = self.dirs.remove(egress) {
-                dir.open.remove();
-            }
+            dir.open.remove();
         }
     }
 

@@ -101,9 +101,9 @@ pub(crate) fn signal_group(pid: i32, blow: Blow) {
         Blow::Terminate => Signal::TERM,
         Blow::Kill => Signal::KILL,
     };
-    if let Some(group) = Pid::from_raw(pid).filter(|_| pid > 1) {
-        if let Err(error) = kill_process_group(group, signal) {
-            tracing::debug!(pid, ?signal, %error, "the process group is gone");
-        }
+    if let Some(group) = Pid::from_raw(pid).filter(|_| pid > 1)
+        && let Err(error) = kill_process_group(group, signal)
+    {
+        tracing::debug!(pid, ?signal, %error, "the process group is gone");
     }
 }

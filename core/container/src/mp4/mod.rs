@@ -11,7 +11,7 @@
 //! * [`Writer`] turns [`Sample`](media::Sample)s into appends. It holds one fragment, never an index.
 //! * [`Finisher`] re-reads the `moof` boxes and appends the final `moov` through a window of bounded memory.
 //! * [`Repair`] does the same to the file of a process that was killed, at any byte.
-//! * [`drive`] runs either over anything that implements [`Storage`].
+//! * [`drive()`] runs either over anything that implements [`Storage`].
 //!
 //! One sample entry per track: parameter sets that change mid-track stay in the samples, where every decoder
 //! in use finds them; a change of codec needs a new file.
