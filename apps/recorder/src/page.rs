@@ -1,29 +1,26 @@
 //! A page as a source: stage, browser and the capture that will look at it, in one task.
 //!
 //! ```text
-//! raise stage ─┬─► build the capture (a thread)          ┐ both at once
-//!              └─► open the page ──► Opened | Failed     ┘
-//! then: events of the page ──► facts;  Take ──► the capture;  close ──► browser, capture, stage, in this order
+//! launch stage ─┬─► build the capture (a thread)          ┐ both at once
+//!               └─► navigate ──► Opened | Failed          ┘
+//! then: events of the page ──► facts;  Take ──► the capture;  close ──► capture, then browser, sound and display
 //! ```
 
-use browser::{Config, Event, Flag, Stage};
+use browser::{Config, Event, Limits, Stage};
 use pipeline::capture::{self, Capture, Pictures, Sound};
 use recording::{
     Fault, Plan, fault,
     lifecycle::{Input, SourceFact},
-    plan,
-    settings::{self, ChromeFlag},
+    plan, settings,
 };
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
-/// A page that does not answer for so long shows nothing worth recording.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Size of the display when only sound is recorded.
-const BLIND: (u32, u32, u8) = (1280, 720, 24);
+const BLIND: (u32, u32, u32) = (1280, 720, 24);
 
 /// A capture and what comes out of it.
 pub(crate) type Built = (Capture, mpsc::Receiver<capture::Event>);
@@ -48,31 +45,30 @@ impl Page {
             plan::VideoPath::Transcode(encode) => Some(encode),
             plan::VideoPath::Copy => None,
         });
-        let (width, height, depth) = encode.map_or(BLIND, |e| (e.width, e.height, e.depth));
+        let (width, height, depth) =
+            encode.map_or(BLIND, |e| (e.width, e.height, u32::from(e.depth)));
         let config = Config {
-            url: page.url.clone(),
             width,
             height,
-            sound: plan.media.audio().is_some(),
+            depth,
+            audio: plan.media.audio().is_some(),
+            await_start_signal: page.await_start_signal,
             sandbox: settings.enable_chrome_sandbox,
             insecure: settings.insecure,
-            flags: settings
-                .chrome_flags
-                .iter()
-                .map(|(name, flag)| (name.clone(), converted(flag)))
-                .collect(),
-            workdir,
-            load_limit: settings.waits.page_load,
-            attempts: settings.waits.page_attempts,
-            patience: PATIENCE,
-            console: settings.debug.chrome_logging,
+            flags: settings.chrome_flags.clone(),
+            console_log: settings.debug.chrome_logging,
+            limits: Limits {
+                page_load: settings.waits.page_load,
+                attempts: settings.waits.page_attempts,
+                ..Limits::default()
+            },
+            ..Config::new(page.url.clone(), workdir)
         };
         let (take, takes) = mpsc::channel(1);
         let (close, closing) = oneshot::channel();
         let (media, threads) = (plan.media.clone(), settings.video_encoder_threads);
         let set = Set {
             config,
-            depth,
             media,
             threads,
             facts,
@@ -109,17 +105,8 @@ impl Page {
     }
 }
 
-fn converted(flag: &ChromeFlag) -> Flag {
-    match flag {
-        ChromeFlag::Switch(true) => Flag::On,
-        ChromeFlag::Switch(false) => Flag::Off,
-        ChromeFlag::Value(value) => Flag::Value(value.clone()),
-    }
-}
-
 struct Set {
     config: Config,
-    depth: u8,
     media: plan::Media,
     threads: u32,
     facts: mpsc::Sender<Input>,
@@ -136,58 +123,50 @@ impl Set {
         mut takes: mpsc::Receiver<oneshot::Sender<Result<Built, Fault>>>,
         mut closing: oneshot::Receiver<Option<oneshot::Receiver<()>>>,
     ) {
-        let Config {
-            width,
-            height,
-            sound,
-            workdir,
-            ..
-        } = &self.config;
-        let raised = tokio::select! {
+        let launched = tokio::select! {
             biased;
             _ = &mut closing => return,
-            raised = Stage::raise(*width, *height, self.depth, *sound, workdir) => raised,
+            launched = Stage::launch(self.config.clone()) => launched,
         };
-        let mut stage = match raised {
-            Ok(stage) => stage,
+        let (stage, events) = match launched {
+            Ok(launched) => launched,
             Err(fault) => return self.tell(SourceFact::Failed(fault)).await,
         };
         tracing::debug!(display = stage.display(), "display and sound are up");
         let look = self.look(&stage);
         let mut building = Some(tokio::task::spawn_blocking(move || Capture::build(&look)));
-        let mut page = None;
-        let opened = tokio::select! {
+        let navigated = tokio::select! {
             biased;
             shut = &mut closing => Err(shut.ok().flatten()),
-            opened = browser::Page::open(&self.config, &stage) => Ok(opened),
+            navigated = stage.navigate() => Ok(navigated),
         };
-        let shut = match opened {
-            Ok(Ok((open, events))) => {
-                page = Some(open);
+        let (page, shut) = match navigated {
+            Ok(Ok(page)) => {
                 self.tell(SourceFact::Opened).await;
-                self.watch(&mut stage, events, &mut building, &mut takes, &mut closing)
-                    .await
+                let shut = self
+                    .watch(events, &mut building, &mut takes, &mut closing)
+                    .await;
+                (Some(page), shut)
             }
             Ok(Err(fault)) => {
                 self.tell(SourceFact::Failed(fault)).await;
-                closing.await.ok().flatten()
+                (None, closing.await.ok().flatten())
             }
-            Err(shut) => shut,
+            Err(shut) => (None, shut),
         };
-        // A capture that nobody took has the display open as well.
+        // A capture that nobody took; it has opened nothing yet.
         if let Some(building) = building
             && let Ok(Ok((capture, _))) = building.await
         {
             drop(capture.shut().await);
         }
-        if let Some(page) = page {
-            page.close().await;
-        }
         if let Some(shut) = shut {
             // The sender is dropped only with the whole process.
             drop(shut.await);
         }
-        stage.strike().await;
+        if let Some(page) = page {
+            page.close().await;
+        }
     }
 
     fn look(&self, stage: &Stage) -> capture::Config {
@@ -205,14 +184,12 @@ impl Set {
     /// Until the order to close; gives what came with it.
     async fn watch(
         &self,
-        stage: &mut Stage,
         mut events: mpsc::Receiver<Event>,
         building: &mut Option<JoinHandle<Result<Built, Fault>>>,
         takes: &mut mpsc::Receiver<oneshot::Sender<Result<Built, Fault>>>,
         closing: &mut oneshot::Receiver<Option<oneshot::Receiver<()>>>,
     ) -> Option<oneshot::Receiver<()>> {
         let mut listening = true;
-        let mut standing = true;
         loop {
             tokio::select! {
                 biased;
@@ -230,34 +207,24 @@ impl Set {
                     Some(event) => self.heard(event).await,
                     None => listening = false,
                 },
-                how = stage.fallen(), if standing => {
-                    standing = false;
-                    self.tell(SourceFact::Failed(Fault::internal(how))).await;
-                }
             }
         }
     }
 
     async fn heard(&self, event: Event) {
-        match event {
-            Event::StartRecording => self.tell(SourceFact::StartSignal).await,
-            Event::EndRecording | Event::Closed => self.tell(SourceFact::Ended).await,
-            Event::Crashed(how) => {
-                self.tell(SourceFact::Failed(fault::page_crashed(how)))
-                    .await
-            }
-            Event::Exited(how) => {
-                self.tell(SourceFact::Failed(fault::page_crashed(format!(
-                    "the browser ended: {how}"
-                ))))
-                .await;
-            }
+        let how = match event {
+            Event::StartRecording => return self.tell(SourceFact::StartSignal).await,
+            Event::EndRecording => return self.tell(SourceFact::Ended).await,
+            Event::Responsive => return tracing::info!("the page answers again"),
+            Event::PageCrashed(how) => format!("the page crashed: {how}"),
+            Event::BrowserExited(how) => format!("the browser ended: {how}"),
+            Event::DisplayLost(how) => format!("the display ended: {how}"),
+            Event::SoundLost(how) => format!("the sound server ended: {how}"),
             Event::Unresponsive(time) => {
-                let how = format!("the page has not answered for {} s", time.as_secs());
-                self.tell(SourceFact::Failed(fault::page_crashed(how)))
-                    .await;
+                format!("the page has not answered for {} s", time.as_secs())
             }
-            Event::Console(text) => tracing::info!(%text, "console"),
-        }
+        };
+        self.tell(SourceFact::Failed(fault::page_crashed(how)))
+            .await;
     }
 }

@@ -1,23 +1,35 @@
 //! A page on its own X display with its own sound server: Chromium, Xvfb, PulseAudio.
 //!
 //! ```text
-//! Stage::raise ── Xvfb, PulseAudio ──► Stage ── open_page ── Chromium, navigation ──► Page ── Event ──►
-//! Page::close, then Stage::strike: nothing is left (processes, display, sockets)
+//! Stage::launch ──► display and sound are up, the browser is starting          (capture can be built now)
+//!   stage.navigate ──► Page: loaded, checked, watched ──► page.close: nothing is left
+//!                        │
+//!                        └─► Event: signals of the page, crashes, losses       (one bounded channel from launch on)
 //! ```
 //!
-//! All three are started through `setpriv --pdeathsig`, so that they die with this process even when it is killed; the
-//! signal is tied to the *thread* that started them, so `raise` and `open_page` must be called on a runtime whose threads
-//! live as long as the process (the recorder's is a current-thread runtime on the main thread).
-//!
-//! Knows nothing of recordings: what a crash or a signal means is decided elsewhere.
+//! Owns the three processes with their directory, the DevTools connection, the retries of loading and the texts of what can
+//! go wrong there (egress-behaviour.md §10). Knows nothing of capture, of recordings or of what follows from an event: it
+//! reports, the recorder decides.
 
-mod cdp;
-mod child;
-mod chrome;
+mod chromium;
+mod config;
+mod devtools;
+mod display;
+mod event;
 mod flags;
+mod log;
+mod lookup;
+mod outcome;
 mod page;
+mod process;
+mod session;
+mod sound;
+mod spawner;
 mod stage;
+mod strays;
 
-pub use flags::Flag;
-pub use page::{Config, Event, Page};
-pub use stage::{Pulse, Stage};
+pub use config::{Config, Limits};
+pub use event::Event;
+pub use page::Page;
+pub use sound::PulseServer;
+pub use stage::Stage;

@@ -1,223 +1,273 @@
-//! Display and sound server of one recording.
+//! Everything a page needs, and the attempts to load it.
+//!
+//! ```text
+//! launch: (Xvfb ‖ PulseAudio) ─► Chromium spawned ─► Stage ─ navigate ─► attempt 1 ─► … 3 ─► Page
+//!                                                     │                     └ new browser, same display and sound
+//!                                                     └ display() and pulse() are ready: capture can be built meanwhile
+//! ```
+//!
+//! Whatever fails, and wherever the caller stops waiting, all processes end and the directory is removed.
 
-use crate::child::{Helper, OnDeath, command};
+use crate::Config;
+use crate::chromium::{Chromium, Surroundings};
+use crate::display::Display;
+use crate::event::Event;
+use crate::outcome::LoadError;
+use crate::page::Page;
+use crate::process;
+use crate::session::Session;
+use crate::sound::{self, PulseServer, Sound};
+use crate::strays;
 use recording::Fault;
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::{Duration, Instant},
-};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    net::UnixStream,
-};
+use std::io;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
-/// Longest wait for a display or a sound server.
-const READY: Duration = Duration::from_secs(10);
-/// Name of the null sink; its monitor is what is recorded.
-const SINK: &str = "egress";
+/// Chromium makes a socket of about this many bytes of name below its temporary directory.
+const CHROMIUM_SOCKET: usize = 48;
+/// More than all events of a page that come once; what repeats is slower than any reader.
+const EVENTS: usize = 64;
 
-/// A private sound server.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Pulse {
-    /// `unix:/…/pulse.sock`.
-    pub server: String,
-    /// The sink pages play to.
-    pub sink: String,
-    /// The source that hears it.
-    pub source: String,
-}
-
-/// Display and sound, up and running.
+/// Display and sound are up, the browser is starting.
 #[derive(Debug)]
 pub struct Stage {
-    display: String,
-    pulse: Option<Pulse>,
-    xvfb: Helper,
-    pulseaudio: Option<Helper>,
+    config: Config,
+    around: Surroundings,
+    parts: Parts,
+    events: mpsc::Sender<Event>,
 }
 
 impl Stage {
-    /// Starts both at once and waits until they answer. `workdir` must exist; sockets are made in it.
+    /// Brings display, sound and browser up. Events of the page come through the receiver from [`Self::navigate`] on.
     ///
     /// # Errors
-    /// `failed to launch xvfb: …`, `failed to launch pulse: …`, with the package to install.
-    pub async fn raise(
-        width: u32,
-        height: u32,
-        depth: u8,
-        sound: bool,
-        workdir: &Path,
-    ) -> Result<Self, Fault> {
-        let display = raise_display(width, height, depth);
-        let pulse = async {
-            if sound {
-                raise_sound(workdir).await.map(Some)
+    /// `failed to launch xvfb: …`, `failed to launch pulse: …`; `page load error: …` when there is no browser.
+    pub async fn launch(config: Config) -> Result<(Self, mpsc::Receiver<Event>), Fault> {
+        let dir = directory(&config).map_err(|error| {
+            Fault::internal(format!(
+                "no working directory in {}: {error}",
+                config.workdir.display()
+            ))
+        })?;
+        let (display, sound) = tokio::join!(Display::launch(&config, dir.path()), async {
+            if config.audio {
+                Sound::launch(&config, dir.path()).await.map(Some)
             } else {
                 Ok(None)
             }
+        });
+        let (display, sound) = match (display, sound) {
+            (Ok(display), Ok(sound)) => (display, sound),
+            (Err(fault), sound) => {
+                if let Ok(Some(sound)) = sound {
+                    sound.kill().await;
+                }
+                return Err(fault);
+            }
+            (Ok(display), Err(fault)) => {
+                display.kill().await;
+                return Err(fault);
+            }
         };
-        let ((display, xvfb), pulse) = tokio::try_join!(display, pulse)?;
-        let (pulse, pulseaudio) =
-            pulse.map_or((None, None), |(pulse, helper)| (Some(pulse), Some(helper)));
-        Ok(Self {
+        let around = Surroundings {
+            display: display.name().to_owned(),
+            sound: sound.iter().flat_map(Sound::client_environment).collect(),
+            dir: dir.path().to_owned(),
+        };
+        let mut parts = Parts(Some(Inner {
+            browser: None,
             display,
-            pulse,
-            xvfb,
-            pulseaudio,
+            sound,
+            dir,
+            grace: config.limits.goodbye,
+        }));
+        match Chromium::launch(&config, &around, 1).await {
+            Ok(browser) => parts.put(browser),
+            Err(error) => {
+                parts.end().await;
+                return Err(error.fault());
+            }
+        }
+        let (events, receiver) = mpsc::channel(EVENTS);
+        let stage = Self {
+            config,
+            around,
+            parts,
+            events,
+        };
+        Ok((stage, receiver))
+    }
+
+    /// The X display, `:99`.
+    #[must_use]
+    pub fn display(&self) -> &str {
+        &self.around.display
+    }
+
+    /// Where the page's sound is; `None` without audio.
+    #[must_use]
+    pub fn pulse(&self) -> Option<&PulseServer> {
+        self.parts.pulse()
+    }
+
+    /// Loads the page, in a new browser again when the outcome is one that passes.
+    ///
+    /// # Errors
+    /// As egress-behaviour.md §10.5 has them; nothing is left running then.
+    pub async fn navigate(mut self) -> Result<Page, Fault> {
+        let mut attempt = 1;
+        loop {
+            let error = match self.attempt(attempt).await {
+                Ok(session) => {
+                    let pulse = self.pulse().cloned();
+                    return Ok(Page::watched(
+                        session,
+                        self.parts,
+                        self.around.display,
+                        pulse,
+                        self.config.limits,
+                        self.events,
+                    ));
+                }
+                Err(error) => error,
+            };
+            if !error.passes() || attempt >= self.config.limits.attempts {
+                self.parts.end().await;
+                return Err(error.fault());
+            }
+            tracing::info!(%error, attempt, "page did not load, trying again with a new browser");
+            attempt += 1;
+        }
+    }
+
+    async fn attempt(&mut self, attempt: u32) -> Result<Session, LoadError> {
+        if attempt > 1 {
+            if let Some(former) = self.parts.take() {
+                former.terminate(self.config.limits.goodbye).await;
+            }
+            let browser = Chromium::launch(&self.config, &self.around, attempt).await?;
+            self.parts.put(browser);
+        }
+        let limits = self.config.limits;
+        let address = match self.parts.browser() {
+            Some(browser) => browser.address(limits.devtools).await?,
+            None => return Err(LoadError::Other("the browser is gone".to_owned())),
+        };
+        let load = async {
+            let mut session = Session::open(&self.config, &address, self.events.clone()).await?;
+            session.load(&self.config).await?;
+            Ok(session)
+        };
+        tokio::time::timeout(limits.page_load, load)
+            .await
+            .unwrap_or(Err(LoadError::TimedOut))
+    }
+}
+
+/// A directory that everything lives in and that is removed with everything in it.
+fn directory(config: &Config) -> io::Result<TempDir> {
+    let make = |place: &std::path::Path| tempfile::Builder::new().prefix("page-").tempdir_in(place);
+    let mut dir = make(&config.workdir)?;
+    if dir.path().as_os_str().len() + CHROMIUM_SOCKET > sound::SOCKET_PATH {
+        // Unix sockets have short names; the browser's would not fit.
+        dir = make(&std::env::temp_dir())?;
+        tracing::debug!(dir = %dir.path().display(), "the working directory's path is too long for sockets");
+    }
+    process::furnish(dir.path())?;
+    Ok(dir)
+}
+
+/// The processes and their directory. Dropped, they are killed and it is removed, in the background.
+#[derive(Debug)]
+pub(crate) struct Parts(Option<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    browser: Option<Chromium>,
+    display: Display,
+    sound: Option<Sound>,
+    dir: TempDir,
+    grace: Duration,
+}
+
+impl Parts {
+    fn put(&mut self, browser: Chromium) {
+        if let Some(inner) = &mut self.0 {
+            inner.browser = Some(browser);
+        }
+    }
+
+    fn take(&mut self) -> Option<Chromium> {
+        self.0.as_mut()?.browser.take()
+    }
+
+    fn browser(&mut self) -> Option<&mut Chromium> {
+        self.0.as_mut()?.browser.as_mut()
+    }
+
+    fn pulse(&self) -> Option<&PulseServer> {
+        Some(self.0.as_ref()?.sound.as_ref()?.server())
+    }
+
+    /// What to look at to know that something is gone: browser, display, sound.
+    pub(crate) fn watches(&self) -> Option<Watches> {
+        let inner = self.0.as_ref()?;
+        Some(Watches {
+            browser: inner.browser.as_ref()?.watch(),
+            display: inner.display.watch(),
+            sound: inner.sound.as_ref().map(Sound::watch),
         })
     }
 
-    /// `:99`.
-    #[must_use]
-    pub fn display(&self) -> &str {
-        &self.display
+    /// Ends everything; the browser was asked to go already, or gets SIGTERM.
+    pub(crate) async fn finish(mut self, asked: bool) {
+        if let Some(inner) = self.0.take() {
+            inner.finish(asked).await;
+        }
     }
 
-    /// The sound server, if there is one.
-    #[must_use]
-    pub const fn pulse(&self) -> Option<&Pulse> {
-        self.pulse.as_ref()
+    async fn end(self) {
+        self.finish(false).await;
     }
+}
 
-    /// Resolves when display or sound server have ended: what happened.
-    pub async fn fallen(&mut self) -> String {
-        let sound = async {
-            match &mut self.pulseaudio {
-                Some(helper) => helper.ended().await,
-                None => std::future::pending().await,
+impl Drop for Parts {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(inner.finish(false));
+        }
+    }
+}
+
+/// Sees the three processes end.
+pub(crate) struct Watches {
+    pub(crate) browser: process::Watch,
+    pub(crate) display: process::Watch,
+    pub(crate) sound: Option<process::Watch>,
+}
+
+impl Inner {
+    async fn finish(self, asked: bool) {
+        // First the browser: without its display it would end, too, but complaining.
+        if let Some(browser) = self.browser {
+            if asked {
+                browser.end(self.grace).await;
+            } else {
+                browser.terminate(self.grace).await;
             }
-        };
-        tokio::select! {
-            how = self.xvfb.ended() => format!("the display ended: {how}"),
-            how = sound => format!("the sound server ended: {how}"),
         }
-    }
-
-    /// Ends both. Whoever captures from them must have let go before: Xlib ends its process when the display goes.
-    pub async fn strike(self) {
-        let grace = Duration::from_secs(1);
-        let sound = async {
-            if let Some(helper) = self.pulseaudio {
-                helper.stop(Duration::ZERO).await;
+        tokio::join!(self.display.kill(), async {
+            if let Some(sound) = self.sound {
+                sound.kill().await;
             }
-        };
-        // The display removes its lock file when asked to end.
-        tokio::join!(self.xvfb.stop(grace), sound);
-    }
-}
-
-fn launch_fault(what: &str, package: &str, error: &dyn std::fmt::Display) -> Fault {
-    Fault::internal(format!(
-        "failed to launch {what}: {error} (is the package {package} installed?)"
-    ))
-}
-
-async fn raise_display(width: u32, height: u32, depth: u8) -> Result<(String, Helper), Fault> {
-    let fault = |e: &dyn std::fmt::Display| launch_fault("xvfb", "xvfb", e);
-    let mut xvfb = command("Xvfb", OnDeath::Terminate);
-    // The server picks a free number and writes it when clients may connect.
-    xvfb.args([
-        "-displayfd",
-        "1",
-        "-screen",
-        "0",
-        &format!("{width}x{height}x{depth}"),
-    ])
-    .args([
-        "-ac",
-        "-nolisten",
-        "tcp",
-        "-nolisten",
-        "unix",
-        "-noreset",
-        "-dpi",
-        "96",
-    ])
-    .stdout(Stdio::piped())
-    .stderr(Stdio::null());
-    let mut helper = Helper::spawn("xvfb", xvfb).map_err(|e| fault(&e))?;
-    let out = helper
-        .process()
-        .stdout
-        .take()
-        .ok_or_else(|| fault(&"no output"))?;
-    let mut line = String::new();
-    let mut reader = BufReader::new(out);
-    let read = tokio::time::timeout(READY, reader.read_line(&mut line)).await;
-    match read {
-        Ok(Ok(_)) if !line.trim().is_empty() => Ok((format!(":{}", line.trim()), helper)),
-        Ok(Ok(_)) => {
-            let how = helper.ended().await;
-            Err(fault(&how))
+        });
+        strays::gone(self.dir.path(), self.grace).await;
+        if let Err(error) = self.dir.close() {
+            tracing::warn!(%error, "directory of the browser not removed");
         }
-        Ok(Err(error)) => Err(fault(&error)),
-        Err(_) => Err(fault(&"no display within 10 s")),
-    }
-}
-
-async fn raise_sound(workdir: &Path) -> Result<(Pulse, Helper), Fault> {
-    let fault = |e: &dyn std::fmt::Display| launch_fault("pulse", "pulseaudio", e);
-    let socket: PathBuf = workdir.join("pulse.sock");
-    if socket.as_os_str().len() > 100 {
-        return Err(fault(&format!(
-            "the path {} is too long for a socket: shorten tmp_dir",
-            socket.display()
-        )));
-    }
-    let mut pulse = command("pulseaudio", OnDeath::Kill);
-    pulse
-        .args([
-            "-n",
-            "--daemonize=no",
-            "--use-pid-file=no",
-            "--exit-idle-time=-1",
-            "--disallow-exit=yes",
-        ])
-        .args([
-            "--realtime=no",
-            "--high-priority=no",
-            "--log-target=stderr",
-            "--log-level=error",
-        ])
-        .args(["--resample-method=speex-float-1"])
-        .args([
-            "-L",
-            &format!(
-                "module-native-protocol-unix auth-anonymous=1 socket={}",
-                socket.display()
-            ),
-        ])
-        .args([
-            "-L",
-            &format!("module-null-sink sink_name={SINK} rate=48000 channels=2 norewinds=1"),
-        ])
-        .env("HOME", workdir)
-        .env("XDG_RUNTIME_DIR", workdir)
-        .env("PULSE_RUNTIME_PATH", workdir.join("pulse"))
-        .env("PULSE_STATE_PATH", workdir.join("pulse"))
-        .env_remove("PULSE_SERVER")
-        .env_remove("DISPLAY")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let mut helper = Helper::spawn("pulseaudio", pulse).map_err(|e| fault(&e))?;
-    let deadline = Instant::now() + READY;
-    loop {
-        if UnixStream::connect(&socket).await.is_ok() {
-            let server = format!("unix:{}", socket.display());
-            let pulse = Pulse {
-                server,
-                sink: SINK.to_owned(),
-                source: format!("{SINK}.monitor"),
-            };
-            return Ok((pulse, helper));
-        }
-        if let Ok(Some(status)) = helper.process().try_wait() {
-            return Err(fault(&status));
-        }
-        if Instant::now() > deadline {
-            return Err(fault(&"no answer within 10 s"));
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -182,9 +182,9 @@ impl Capture {
             }
         }
         watch(&pipeline, &desk)?;
-        // The sources open their display and sound server here, so that what is wrong with them is known early.
+        // Display and sound server are opened by `start`: they may still go, and Xlib would take the process with it.
         pipeline
-            .set_state(gst::State::Paused)
+            .set_state(gst::State::Ready)
             .map_err(|_lost| state_fault(&pipeline, "get ready"))?;
         Ok((Self { pipeline, streams }, receiver))
     }

@@ -205,7 +205,7 @@ async fn sound_alone_comes_in_every_codec() {
 }
 
 #[test]
-fn a_display_that_is_not_there_is_an_error_at_once() {
+fn a_display_that_is_not_there_is_an_error_when_starting() {
     let display = Some(Pictures::X11(":59999".to_owned()));
     let media = Media::Video(VideoPath::Transcode(encode(30)));
     let config = Config {
@@ -214,6 +214,7 @@ fn a_display_that_is_not_there_is_an_error_at_once() {
         media,
         encoder_threads: 0,
     };
-    let error = Capture::build(&config).map(|_| ()).unwrap_err();
+    let (capture, _events) = Capture::build(&config).unwrap();
+    let error = capture.start().unwrap_err();
     assert!(error.message.contains("display"), "{error}");
 }
