@@ -16,8 +16,13 @@ use std::time::{Duration, Instant};
 use wire::livekit::EgressStatus;
 
 const SOON: Duration = Duration::from_secs(30);
-/// Moments at which a recorder is killed; the note of the issue tells of more.
-const MOMENTS: usize = 5;
+/// Moments at which a recorder is killed; KILL_MOMENTS asks for more.
+fn moments() -> usize {
+    std::env::var("KILL_MOMENTS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(5)
+}
 
 #[tokio::test]
 async fn a_killed_recorder_leaves_a_file_that_plays_up_to_the_last_moment() {
@@ -26,7 +31,7 @@ async fn a_killed_recorder_leaves_a_file_that_plays_up_to_the_last_moment() {
     let seed: u64 = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    for round in 0..MOMENTS {
+    for round in 0..moments() {
         let id = world.start("/", &format!("{round}.mp4")).await;
         world.active(&id).await;
         let active = Instant::now();

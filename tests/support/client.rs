@@ -82,6 +82,20 @@ impl Server {
             registration.confirmed().await;
             self.registrations.push(registration);
         }
+        // Workers ask for anything at all to find out whether somebody is there.
+        let nothing = rpc::Handler::new(|_| async {
+            Err(psrpc::Error::new(
+                psrpc::Code::NotFound,
+                "egress does not exist",
+            ))
+        });
+        let get = self
+            .node
+            .serve("IOInfo", Method::queue("GetEgress"), Topic::none(), nothing)
+            .await
+            .expect("free");
+        get.confirmed().await;
+        self.registrations.push(get);
     }
 
     /// StartEgress as livekit-server calls it, one attempt.

@@ -12,7 +12,7 @@ use ::media::{
     hub::{self, Hub, Item, Join},
 };
 use container::mp4;
-use pipeline::capture::{self, Capture, Event};
+use pipeline::{Capture, Event, Events};
 use recording::{
     Fault,
     lifecycle::{Input, MediaFact, OutputFact, OutputId},
@@ -96,53 +96,65 @@ pub(crate) struct File {
     pub(crate) part: PartFile,
 }
 
+/// Which streams a plan has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Streams {
+    pub(crate) audio: bool,
+    pub(crate) video: bool,
+}
+
 /// The media of one recording.
 pub(crate) struct Media {
-    capture: Capture,
-    events: Option<mpsc::Receiver<Event>>,
+    capture: Option<Capture>,
+    events: Option<Events>,
     close: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
 }
 
 impl Media {
-    pub(crate) fn new(capture: Capture, events: mpsc::Receiver<Event>) -> Self {
+    pub(crate) fn new(capture: Capture, events: Events) -> Self {
         Self {
-            capture,
+            capture: Some(capture),
             events: Some(events),
             close: None,
             task: None,
         }
     }
 
-    /// Starts the capture; facts come on `facts`.
-    pub(crate) fn start(
+    /// Starts the capture; facts come on `facts`. Until it plays, display and sound server may take their time.
+    pub(crate) async fn start(
         &mut self,
+        wanted: Streams,
         files: Vec<File>,
         counters: Arc<Counters>,
         facts: mpsc::Sender<Input>,
     ) -> Result<(), Fault> {
-        let events = self
-            .events
-            .take()
-            .ok_or_else(|| Fault::internal("the media was started already"))?;
+        let (Some(capture), Some(events)) = (self.capture.take(), self.events.take()) else {
+            return Err(Fault::internal("the media was started already"));
+        };
         let (close, closing) = oneshot::channel();
-        let wanted = self.capture.streams();
         self.close = Some(close);
-        self.task = Some(tokio::spawn(
-            Desk {
-                facts,
-                counters,
-                files,
-                wanted,
-            }
-            .run(events, closing),
-        ));
-        self.capture.start()
+        let desk = Desk {
+            facts,
+            counters,
+            files,
+            wanted,
+        };
+        self.task = Some(tokio::spawn(desk.run(events, closing)));
+        let started = tokio::task::spawn_blocking(move || {
+            let started = capture.start();
+            (capture, started)
+        });
+        let (capture, started) = started.await.map_err(|e| Fault::internal(e.to_string()))?;
+        self.capture = Some(capture);
+        Ok(started?)
     }
 
     /// Lets what is captured reach the outputs; the fact is `Drained`.
     pub(crate) fn stop(&self) {
-        self.capture.stop();
+        if let Some(capture) = &self.capture {
+            capture.stop();
+        }
     }
 
     /// No more samples come: outputs finish their files.
@@ -150,6 +162,7 @@ impl Media {
         if let Some(close) = self.close.take()
             && close.send(()).is_err()
         {
+            // The task may have ended with the capture.
             tracing::debug!("the outputs are closing already");
         }
     }
@@ -164,9 +177,16 @@ impl Media {
 
     /// Lets go of display and sound; resolves when they are free.
     pub(crate) fn shut(&mut self) -> oneshot::Receiver<()> {
-        // An encoder that waits for room would keep the display: nobody listens any more.
-        self.events = None;
-        self.capture.shut()
+        let (done, shut) = oneshot::channel();
+        let capture = self.capture.take();
+        // Blocks until GStreamer's threads have ended.
+        tokio::task::spawn_blocking(move || {
+            drop(capture);
+            if done.send(()).is_err() {
+                tracing::trace!("nobody waited for the capture to end");
+            }
+        });
+        shut
     }
 }
 
@@ -174,11 +194,11 @@ struct Desk {
     facts: mpsc::Sender<Input>,
     counters: Arc<Counters>,
     files: Vec<File>,
-    wanted: capture::Streams,
+    wanted: Streams,
 }
 
 impl Desk {
-    async fn run(mut self, mut events: mpsc::Receiver<Event>, mut closing: oneshot::Receiver<()>) {
+    async fn run(mut self, mut events: Events, mut closing: oneshot::Receiver<()>) {
         let mut gathered = Gathered::default();
         let mut early = Vec::new();
         let mut shared: Option<Arc<Shared>> = None;
@@ -190,6 +210,8 @@ impl Desk {
                 event = events.recv() => event,
             };
             match event {
+                // A later one is a change within the stream, which decoders find there.
+                Some(Event::Format { .. }) if shared.is_some() => {}
                 Some(Event::Format { format, priming }) => {
                     gathered.take(format, priming);
                     if shared.is_none() && gathered.complete(self.wanted) {
@@ -214,7 +236,10 @@ impl Desk {
                     })
                     .await;
                 }
-                Some(Event::Error(fault)) => self.tell(MediaFact::Failed(fault)).await,
+                Some(Event::Error { element, text }) => {
+                    let fault = Fault::internal(format!("{element}: {text}"));
+                    self.tell(MediaFact::Failed(fault)).await;
+                }
                 Some(Event::End) | None => {
                     let position = Some(end.since(MediaTime::ZERO));
                     self.tell(MediaFact::Drained { position }).await;
@@ -310,7 +335,7 @@ impl Gathered {
         }
     }
 
-    const fn complete(&self, wanted: capture::Streams) -> bool {
+    const fn complete(&self, wanted: Streams) -> bool {
         self.audio.is_some() == wanted.audio && self.video.is_some() == wanted.video
     }
 }

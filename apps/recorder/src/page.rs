@@ -1,13 +1,13 @@
 //! A page as a source: stage, browser and the capture that will look at it, in one task.
 //!
 //! ```text
-//! launch stage ─┬─► build the capture (a thread)          ┐ both at once
-//!               └─► navigate ──► Opened | Failed          ┘
+//! launch stage ──► navigate ──► Opened, build the capture (a thread) | Failed
+//!      └─► load the pipeline's plugins meanwhile
 //! then: events of the page ──► facts;  Take ──► the capture;  close ──► capture, then browser, sound and display
 //! ```
 
 use browser::{Config, Event, Limits, Stage};
-use pipeline::capture::{self, Capture, Pictures, Sound};
+use pipeline::{Capture, Events, Picture, Pulse, Sound, X11, capture, plugins};
 use recording::{
     Fault, Plan, fault,
     lifecycle::{Input, SourceFact},
@@ -23,7 +23,7 @@ use tokio::{
 const BLIND: (u32, u32, u32) = (1280, 720, 24);
 
 /// A capture and what comes out of it.
-pub(crate) type Built = (Capture, mpsc::Receiver<capture::Event>);
+pub(crate) type Built = (Capture, Events);
 
 /// The source of a recording.
 pub(crate) struct Page {
@@ -105,6 +105,13 @@ impl Page {
     }
 }
 
+/// Ends a capture that was built for nobody; blocks a thread of its own while it ends.
+async fn forget(building: JoinHandle<Result<Built, Fault>>) {
+    if let Ok(Ok(built)) = building.await {
+        drop(tokio::task::spawn_blocking(move || drop(built)).await);
+    }
+}
+
 struct Set {
     config: Config,
     media: plan::Media,
@@ -133,8 +140,11 @@ impl Set {
             Err(fault) => return self.tell(SourceFact::Failed(fault)).await,
         };
         tracing::debug!(display = stage.display(), "display and sound are up");
+        // Only loads: a capture opens the display already when it is built, and a stage whose page does not load is gone
+        // at once, and Xlib with it.
+        tokio::task::spawn_blocking(plugins::init);
         let look = self.look(&stage);
-        let mut building = Some(tokio::task::spawn_blocking(move || Capture::build(&look)));
+        let mut building = None;
         let navigated = tokio::select! {
             biased;
             shut = &mut closing => Err(shut.ok().flatten()),
@@ -142,6 +152,8 @@ impl Set {
         };
         let (page, shut) = match navigated {
             Ok(Ok(page)) => {
+                let build = move || Capture::build(&look).map_err(Fault::from);
+                building = Some(tokio::task::spawn_blocking(build));
                 self.tell(SourceFact::Opened).await;
                 let shut = self
                     .watch(events, &mut building, &mut takes, &mut closing)
@@ -154,11 +166,9 @@ impl Set {
             }
             Err(shut) => (None, shut),
         };
-        // A capture that nobody took; it has opened nothing yet.
-        if let Some(building) = building
-            && let Ok(Ok((capture, _))) = building.await
-        {
-            drop(capture.shut().await);
+        // A capture that nobody took has the display open as well.
+        if let Some(building) = building {
+            forget(building).await;
         }
         if let Some(shut) = shut {
             // The sender is dropped only with the whole process.
@@ -171,10 +181,18 @@ impl Set {
 
     fn look(&self, stage: &Stage) -> capture::Config {
         capture::Config {
-            display: Some(Pictures::X11(stage.display().to_owned())),
-            sound: stage.pulse().map(|p| Sound::Pulse {
-                server: p.server.clone(),
-                source: p.source.clone(),
+            picture: self.media.video().map(|_| {
+                Picture::X11(X11 {
+                    name: stage.display().to_owned(),
+                    width: self.config.width,
+                    height: self.config.height,
+                })
+            }),
+            sound: stage.pulse().map(|p| {
+                Sound::Pulse(Pulse {
+                    server: p.server.clone(),
+                    source: p.source.clone(),
+                })
             }),
             media: self.media.clone(),
             encoder_threads: self.threads,
@@ -200,7 +218,8 @@ impl Set {
                         None => Err(Fault::internal("the capture was taken already")),
                     };
                     if let Err(Ok((capture, _))) = reply.send(built) {
-                        drop(capture.shut().await);
+                        // Blocks; nobody waits for anything here but the end.
+                        capture.abort();
                     }
                 }
                 event = events.recv(), if listening => match event {

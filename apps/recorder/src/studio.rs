@@ -4,7 +4,7 @@
 
 use crate::{
     file,
-    media::{Counters, File, Media},
+    media::{Counters, File, Media, Streams},
     page::Page,
     workdir::Workdir,
 };
@@ -130,7 +130,18 @@ impl Studio {
                 }
             }
         }
-        let started = media.start(files, Arc::clone(&self.counters), self.facts.clone());
+        let wanted = Streams {
+            audio: self.plan.media.audio().is_some(),
+            video: self.plan.media.video().is_some(),
+        };
+        let started = media
+            .start(
+                wanted,
+                files,
+                Arc::clone(&self.counters),
+                self.facts.clone(),
+            )
+            .await;
         // Kept in any case: its display must be let go of before the display goes.
         self.media = Some(media);
         started

@@ -1,12 +1,23 @@
-//! The only crate that names GStreamer: captures and encodes into `media::Sample`s.
+//! The only crate that names GStreamer: captures a display and its sound, encodes once, hands out `media::Sample`s.
 //!
 //! ```text
-//! capture::Config ── graph::describe (pure, snapshot-tested) ──► launch line ──► Capture ── Event ──► bounded channel
+//! ximagesrc ─► colour ─► grid ─►(≤ 0.5 s raw)─► x264enc ─►┐
+//!                                                          ├─► hand-over (bounded) ─► Events ─► media::hub
+//! pulsesrc ─► audiorate ─► audioconvert/-resample ─► aac ─►┘
 //! ```
 //!
-//! A full consumer costs raw frames in front of the encoder (a leaky queue of at most half a second, counted), never
-//! encoded ones behind it. Knows no file, no page, no state of a recording.
+//! Media time zero is the moment the pipeline began to play, for both streams. Knows no container, no output, no
+//! recording state; what to do about an error or a silence is the recording's decision.
 
 pub mod capture;
-pub mod element;
+pub mod colour;
+pub mod encoder;
+pub mod error;
 pub mod graph;
+pub mod grid;
+pub mod handover;
+pub mod plugins;
+
+pub use capture::{Capture, Config, Event, Picture, Pulse, Sound, Stats, X11};
+pub use error::Error;
+pub use handover::Events;
