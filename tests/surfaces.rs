@@ -68,6 +68,15 @@ async fn health_names_what_runs_without_secrets() {
         l.starts_with("livekit_egress_handler_results_total") && l.contains("\"completed\"")
     });
     assert!(done.unwrap().ends_with(" 1"), "{done:?}");
+    let stored = text
+        .lines()
+        .find(|l| l.starts_with("livekit_egress_pipeline_uploads{"));
+    let stored = stored.expect("the file was counted");
+    assert!(
+        stored.contains("type=\"video/mp4\"")
+            && stored.contains("status=\"success\"")
+            && stored.ends_with(" 1")
+    );
     assert!(
         world
             .worker

@@ -16,6 +16,7 @@ use pipeline::{Capture, Event, Events};
 use recording::{
     Fault,
     lifecycle::{Input, MediaFact, OutputFact, OutputId},
+    link::Uploads,
 };
 use std::{
     sync::{
@@ -39,6 +40,31 @@ pub(crate) struct Counters {
     pub(crate) bytes_written: AtomicU64,
     pub(crate) frames: AtomicU64,
     pub(crate) drops: AtomicU64,
+    pub(crate) uploads: Mutex<Vec<Uploads>>,
+}
+
+impl Counters {
+    /// One more thing was brought to its place, or was not.
+    pub(crate) fn stored(&self, content_type: &str, stored: bool, took: Duration) {
+        let status = if stored { "success" } else { "internal" };
+        let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = uploads
+            .iter_mut()
+            .find(|u| u.kind == content_type && u.status == status);
+        if let Some(same) = same {
+            same.count += 1;
+            same.total_ms = same.total_ms.saturating_add(took);
+        } else {
+            uploads.push(Uploads {
+                kind: content_type.to_owned(),
+                status: status.to_owned(),
+                custom_endpoint: false,
+                count: 1,
+                total_ms: took,
+            });
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -105,8 +131,9 @@ pub(crate) struct Streams {
 
 /// The media of one recording.
 pub(crate) struct Media {
-    capture: Option<Capture>,
+    capture: Option<Arc<Capture>>,
     events: Option<Events>,
+    starting: Option<JoinHandle<()>>,
     close: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
 }
@@ -114,40 +141,41 @@ pub(crate) struct Media {
 impl Media {
     pub(crate) fn new(capture: Capture, events: Events) -> Self {
         Self {
-            capture: Some(capture),
+            capture: Some(Arc::new(capture)),
             events: Some(events),
+            starting: None,
             close: None,
             task: None,
         }
     }
 
-    /// Starts the capture; facts come on `facts`. Until it plays, display and sound server may take their time.
-    pub(crate) async fn start(
+    /// Begins to start the capture; facts come on `facts`. Display and sound server may take their time over it.
+    pub(crate) fn start(
         &mut self,
         wanted: Streams,
         files: Vec<File>,
         counters: Arc<Counters>,
         facts: mpsc::Sender<Input>,
     ) -> Result<(), Fault> {
-        let (Some(capture), Some(events)) = (self.capture.take(), self.events.take()) else {
+        let (Some(capture), Some(events)) = (self.capture.clone(), self.events.take()) else {
             return Err(Fault::internal("the media was started already"));
         };
         let (close, closing) = oneshot::channel();
         self.close = Some(close);
         let desk = Desk {
-            facts,
+            facts: facts.clone(),
             counters,
             files,
             wanted,
         };
         self.task = Some(tokio::spawn(desk.run(events, closing)));
-        let started = tokio::task::spawn_blocking(move || {
-            let started = capture.start();
-            (capture, started)
-        });
-        let (capture, started) = started.await.map_err(|e| Fault::internal(e.to_string()))?;
-        self.capture = Some(capture);
-        Ok(started?)
+        self.starting = Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = capture.start() {
+                // Without a listener the recording is over.
+                drop(facts.blocking_send(Input::Media(MediaFact::Failed(error.into()))));
+            }
+        }));
+        Ok(())
     }
 
     /// Lets what is captured reach the outputs; the fact is `Drained`.
@@ -179,9 +207,15 @@ impl Media {
     pub(crate) fn shut(&mut self) -> oneshot::Receiver<()> {
         let (done, shut) = oneshot::channel();
         let capture = self.capture.take();
-        // Blocks until GStreamer's threads have ended.
-        tokio::task::spawn_blocking(move || {
-            drop(capture);
+        let starting = self.starting.take();
+        tokio::spawn(async move {
+            if let Some(starting) = starting
+                && let Err(error) = starting.await
+            {
+                tracing::error!(%error, "the capture's start ended abnormally");
+            }
+            // Blocks until GStreamer's threads have ended.
+            drop(tokio::task::spawn_blocking(move || drop(capture)).await);
             if done.send(()).is_err() {
                 tracing::trace!("nobody waited for the capture to end");
             }

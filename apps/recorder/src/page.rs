@@ -1,13 +1,13 @@
 //! A page as a source: stage, browser and the capture that will look at it, in one task.
 //!
 //! ```text
-//! launch stage ──► navigate ──► Opened, build the capture (a thread) | Failed
-//!      └─► load the pipeline's plugins meanwhile
-//! then: events of the page ──► facts;  Take ──► the capture;  close ──► capture, then browser, sound and display
+//! launch stage ─┬─► build the capture (a thread)          ┐ both at once
+//!               └─► navigate ──► Opened | Failed          ┘
+//! then: events of the page ──► facts;  Take ──► the capture;  close ──► browser, capture, display and sound
 //! ```
 
 use browser::{Config, Event, Limits, Stage};
-use pipeline::{Capture, Events, Picture, Pulse, Sound, X11, capture, plugins};
+use pipeline::{Capture, Events, Picture, Pulse, Sound, X11, capture};
 use recording::{
     Fault, Plan, fault,
     lifecycle::{Input, SourceFact},
@@ -135,16 +135,14 @@ impl Set {
             _ = &mut closing => return,
             launched = Stage::launch(self.config.clone()) => launched,
         };
-        let (stage, events) = match launched {
+        let (mut stage, events) = match launched {
             Ok(launched) => launched,
             Err(fault) => return self.tell(SourceFact::Failed(fault)).await,
         };
         tracing::debug!(display = stage.display(), "display and sound are up");
-        // Only loads: a capture opens the display already when it is built, and a stage whose page does not load is gone
-        // at once, and Xlib with it.
-        tokio::task::spawn_blocking(plugins::init);
         let look = self.look(&stage);
-        let mut building = None;
+        let build = move || Capture::build(&look).map_err(Fault::from);
+        let mut building = Some(tokio::task::spawn_blocking(build));
         let navigated = tokio::select! {
             biased;
             shut = &mut closing => Err(shut.ok().flatten()),
@@ -152,8 +150,6 @@ impl Set {
         };
         let (page, shut) = match navigated {
             Ok(Ok(page)) => {
-                let build = move || Capture::build(&look).map_err(Fault::from);
-                building = Some(tokio::task::spawn_blocking(build));
                 self.tell(SourceFact::Opened).await;
                 let shut = self
                     .watch(events, &mut building, &mut takes, &mut closing)
@@ -166,7 +162,10 @@ impl Set {
             }
             Err(shut) => (None, shut),
         };
-        // A capture that nobody took has the display open as well.
+        if let Some(page) = page {
+            page.close().await;
+        }
+        // Xlib ends this process when the display goes first.
         if let Some(building) = building {
             forget(building).await;
         }
@@ -174,9 +173,7 @@ impl Set {
             // The sender is dropped only with the whole process.
             drop(shut.await);
         }
-        if let Some(page) = page {
-            page.close().await;
-        }
+        stage.close().await;
     }
 
     fn look(&self, stage: &Stage) -> capture::Config {
@@ -235,7 +232,8 @@ impl Set {
             Event::StartRecording => return self.tell(SourceFact::StartSignal).await,
             Event::EndRecording => return self.tell(SourceFact::Ended).await,
             Event::Responsive => return tracing::info!("the page answers again"),
-            Event::PageCrashed(how) => format!("the page crashed: {how}"),
+            Event::Closed => return self.tell(SourceFact::Ended).await,
+            Event::PageCrashed => "the page crashed".to_owned(),
             Event::BrowserExited(how) => format!("the browser ended: {how}"),
             Event::DisplayLost(how) => format!("the display ended: {how}"),
             Event::SoundLost(how) => format!("the sound server ended: {how}"),

@@ -9,7 +9,7 @@ use recording::{
     settings,
 };
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::{Duration, Instant, SystemTime},
 };
 use tokio::sync::mpsc;
@@ -209,6 +209,12 @@ impl Runner {
             bytes_written: self.counters.bytes_written.load(Ordering::Relaxed),
             frames: self.counters.frames.load(Ordering::Relaxed),
             drops: self.counters.drops.load(Ordering::Relaxed),
+            uploads: self
+                .counters
+                .uploads
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
             ..Stats::default()
         };
         self.report(Report::Stats {

@@ -19,7 +19,7 @@ use recording::{
     plan::{FileOutput, Output, Source},
     settings,
 };
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Instant};
 use tokio::sync::mpsc;
 
 /// Relative storage paths lie below this directory, as upstream's handlers run in it.
@@ -134,14 +134,12 @@ impl Studio {
             audio: self.plan.media.audio().is_some(),
             video: self.plan.media.video().is_some(),
         };
-        let started = media
-            .start(
-                wanted,
-                files,
-                Arc::clone(&self.counters),
-                self.facts.clone(),
-            )
-            .await;
+        let started = media.start(
+            wanted,
+            files,
+            Arc::clone(&self.counters),
+            self.facts.clone(),
+        );
         // Kept in any case: its display must be let go of before the display goes.
         self.media = Some(media);
         started
@@ -212,9 +210,12 @@ impl Studio {
         };
         let places = self.places(output);
         let location = local::location(&output.destination, &output.storage_path, Path::new(ROOT));
-        let facts = self.facts.clone();
+        let (facts, counters) = (self.facts.clone(), Arc::clone(&self.counters));
         tokio::task::spawn_blocking(move || {
-            let fact = match storage::local::deliver(&places.part, &places.finished) {
+            let began = Instant::now();
+            let delivered = storage::local::deliver(&places.part, &places.finished);
+            counters.stored("video/mp4", delivered.is_ok(), began.elapsed());
+            let fact = match delivered {
                 Ok(stored) => OutputFact::Stored {
                     location,
                     size: stored.size,
@@ -241,9 +242,12 @@ impl Studio {
         let path = manifest::storage_path(&output.storage_path, &self.plan.identity.egress_id);
         let place = local::stored(&output.destination, &path, Path::new(ROOT));
         let location = local::location(&output.destination, &path, Path::new(ROOT));
-        let facts = self.facts.clone();
+        let (facts, counters) = (self.facts.clone(), Arc::clone(&self.counters));
         tokio::task::spawn_blocking(move || {
-            let fact = match storage::local::put(&place, &bytes) {
+            let began = Instant::now();
+            let put = storage::local::put(&place, &bytes);
+            counters.stored("application/json", put.is_ok(), began.elapsed());
+            let fact = match put {
                 Ok(_) => ManifestFact::Stored {
                     location,
                     backup: false,

@@ -200,7 +200,7 @@ pub struct Stats {
 /// Uploads with the same labels.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Uploads {
-    /// `file`, `segment`, `playlist`, `image`, `manifest`.
+    /// Content type: `video/mp4`, `application/json`, …
     pub kind: String,
     /// `success`, `4xx`, `5xx`, `internal`.
     pub status: String,

@@ -1,6 +1,6 @@
 //! Opens a page, says where it can be looked at and what it costs, and closes it.
 //!
-//! `cargo run -p browser --example open -- <url> [seconds] [<width>x<height>]`
+//! `cargo run -p browser --example open -- <url> [seconds] [<width>x<height>] [sandbox]`
 
 use browser::{Config, Event, Stage};
 use recording::Secret;
@@ -19,16 +19,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     let mut config = Config::new(Secret::new(url), dir.path().to_owned());
     (config.width, config.height) = (width.parse()?, height.parse()?);
+    config.sandbox = args.next().as_deref() == Some("sandbox");
     let began = Instant::now();
-    let (stage, mut events) = Stage::launch(config).await?;
+    let (mut stage, mut events) = Stage::launch(config).await?;
     let staged = began.elapsed();
     let page = stage.navigate().await?;
     let loaded = began.elapsed();
     writeln!(
         stderr(),
         "display {} sound {:?}: staged after {staged:?}, loaded after {loaded:?}",
-        page.display(),
-        page.pulse(),
+        stage.display(),
+        stage.pulse(),
     )?;
     let end = tokio::time::sleep(Duration::from_secs(seconds));
     tokio::pin!(end);
@@ -43,6 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let closing = Instant::now();
     page.close().await;
+    stage.close().await;
     writeln!(stderr(), "closed within {:?}", closing.elapsed())?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::flags;
 use crate::log;
 use crate::outcome::LoadError;
 use crate::process::{self, Launch, Process, Watch};
-use crate::{Config, lookup};
+use crate::{Config, lookup, strays};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,8 @@ use tokio::io::BufReader;
 use tokio::process::ChildStderr;
 use tokio::sync::oneshot;
 
+/// Marks everything that descends from one attempt, with its profile.
+const MARK: &str = "EGRESS_BROWSER";
 const ANNOUNCEMENT: &str = "DevTools listening on ";
 
 /// What a browser needs around it; the same for every attempt.
@@ -51,6 +53,7 @@ impl Chromium {
         let profile = around.dir.join(format!("profile{attempt}"));
         let mut env = process::environment(&around.dir);
         env.push(("DISPLAY".into(), around.display.clone().into()));
+        env.push((MARK.into(), profile.clone().into()));
         env.extend(around.sound.iter().cloned());
         let (process, pipes) = Process::launch(Launch {
             name: "chromium",
@@ -92,21 +95,23 @@ impl Chromium {
     /// Waits for it to end after it was asked to, then makes it.
     pub(crate) async fn end(self, grace: Duration) {
         self.process.end(grace).await;
+        clear(&self.profile, grace).await;
     }
 
     /// SIGTERM, `grace`, SIGKILL. The browser itself ends its children and waits for them, so that none is left to init.
     pub(crate) async fn terminate(self, grace: Duration) {
         self.process.terminate(grace).await;
-        discard(&self.profile);
+        clear(&self.profile, grace).await;
     }
 }
 
-/// The next attempt must not pay for the profile of this one.
-fn discard(profile: &Path) {
+/// Nobody of this attempt is alive, and the next does not pay for its profile.
+async fn clear(profile: &Path, grace: Duration) {
+    strays::gone(MARK, profile, grace).await;
     if let Err(error) = std::fs::remove_dir_all(profile)
         && error.kind() != std::io::ErrorKind::NotFound
     {
-        tracing::debug!(%error, "profile of a failed attempt not removed");
+        tracing::warn!(%error, "profile of a browser not removed");
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Config {
     /// The operator's `chrome_flags`, merged last.
     pub flags: BTreeMap<String, ChromeFlag>,
     /// An existing directory of this recording. Profile, sockets and logs live below it and, but for `chrome.log`, are gone
-    /// after [`Page::close`](crate::Page::close).
+    /// after [`Stage::close`](crate::Stage::close).
     pub workdir: PathBuf,
     /// The browser to run; `None`: the first of the usual names on `PATH`.
     pub chrome_path: Option<PathBuf>,

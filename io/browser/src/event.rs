@@ -13,7 +13,9 @@ pub enum Event {
     /// The page logged `END_RECORDING`.
     EndRecording,
     /// The renderer is gone; the screen shows an error page or nothing.
-    PageCrashed(String),
+    PageCrashed,
+    /// The page closed its window; the browser ends with it.
+    Closed,
     /// Chromium is gone.
     BrowserExited(String),
     /// The page has not answered for this long. Comes once, until it answers again.

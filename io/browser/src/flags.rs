@@ -7,16 +7,16 @@
 //! Later wins, name by name. The URL is not among them: command lines are world readable.
 //!
 //! Measured on Chromium 156 (canvas animation 30 fps and a tone, 1280×720): with upstream's flags alone 388 MB PSS in nine
-//! processes and 0.87 s to the page, with these 315 MB in three and 0.45 s, at the same 0.15 core. An app window has no tab
-//! strip and thereby none of the browser's own web UI (a renderer of 75 MB); without a sandbox, zygotes and a separate GPU
-//! and network process protect nothing. Of the 315 MB, 215 are pages of Chromium's own files, shared by all recordings of a machine.
+//! processes and 0.87 s to the page, with these 297 MB in four and 0.4 s, at the same 0.15 core. An app window has no tab
+//! strip and thereby none of the browser's own web UI (a renderer of 75 MB); without a sandbox, a second zygote and separate
+//! GPU and network processes protect nothing. Of the 297 MB, 215 are pages of Chromium's own files, shared by all recordings of a machine.
 
 use crate::Config;
 use recording::settings::ChromeFlag;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-/// Upstream's fixed flags (egress-behaviour.md §10.4).
+/// Upstream's fixed flags (egress-behaviour.md §10.4). A feature list that others add to is in [`features`].
 const FIXED: &[(&str, Option<&str>)] = &[
     ("no-first-run", None),
     ("no-default-browser-check", None),
@@ -69,7 +69,8 @@ const LIGHTER: &[(&str, Option<&str>)] = &[
 /// Only without a sandbox: walls between processes that are then no walls.
 const UNWALLED: &[(&str, Option<&str>)] = &[
     ("no-sandbox", None),
-    ("no-zygote", None),
+    // The other zygote stays: renderers forked from it share 28 MB of relocated data with it.
+    ("no-unsandboxed-zygote", None),
     ("in-process-gpu", None),
 ];
 

@@ -11,13 +11,12 @@
 //! What upstream only logs, or does not notice: renderers and browsers that die, pages that hang, a lost display. Each is
 //! told once; what follows is the recorder's decision.
 
+use crate::chromium::Chromium;
 use crate::config::Limits;
+use crate::devtools::Lost;
 use crate::event::Event;
-use crate::session::{Session, tell};
-use crate::sound::PulseServer;
-use crate::stage::{Parts, Stage, Watches};
-use crate::{Config, devtools::Lost};
-use recording::Fault;
+use crate::process;
+use crate::session::{End, Session, tell};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -26,81 +25,63 @@ use tokio::time::Instant;
 /// When the connection breaks, the processes' own ends follow within this; they say why.
 const CAUSE: Duration = Duration::from_millis(500);
 
-/// A page on its display.
+/// A loaded page. Dropping it kills the browser.
 #[derive(Debug)]
 pub struct Page {
-    display: String,
-    pulse: Option<PulseServer>,
-    parts: Parts,
-    limits: Limits,
+    browser: Chromium,
+    grace: Duration,
     close: oneshot::Sender<()>,
     watcher: JoinHandle<bool>,
 }
 
 impl Page {
-    /// [`Stage::launch`] and [`Stage::navigate`] in one.
-    ///
-    /// # Errors
-    /// As these.
-    pub async fn open(config: Config) -> Result<(Self, mpsc::Receiver<Event>), Fault> {
-        let (stage, events) = Stage::launch(config).await?;
-        Ok((stage.navigate().await?, events))
-    }
-
     pub(crate) fn watched(
         session: Session,
-        parts: Parts,
-        display: String,
-        pulse: Option<PulseServer>,
+        browser: Chromium,
         limits: Limits,
+        watches: Watches,
         events: mpsc::Sender<Event>,
     ) -> Self {
         let (close, closing) = oneshot::channel();
-        let watches = parts.watches();
         let watcher = tokio::spawn(watch(session, watches, limits, events, closing));
         Self {
-            display,
-            pulse,
-            parts,
-            limits,
+            browser,
+            grace: limits.goodbye,
             close,
             watcher,
         }
     }
 
-    /// The X display, `:99`.
-    #[must_use]
-    pub fn display(&self) -> &str {
-        &self.display
-    }
-
-    /// Where the page's sound is; `None` without audio.
-    #[must_use]
-    pub fn pulse(&self) -> Option<&PulseServer> {
-        self.pulse.as_ref()
-    }
-
-    /// Ends browser, display and sound, waits for all of them and removes their directory. The page gets its `pagehide`.
+    /// Ends the browser and waits until nothing of it is left; the page gets its `pagehide`. Display and sound stay, for
+    /// whoever still looks at them, until [`Stage::close`](crate::Stage::close).
     pub async fn close(self) {
         let asked = self.close.send(()).is_ok()
-            && tokio::time::timeout(self.limits.goodbye, self.watcher)
+            && tokio::time::timeout(self.grace, self.watcher)
                 .await
                 .is_ok_and(|asked| asked.unwrap_or(false));
-        self.parts.finish(asked).await;
+        if asked {
+            self.browser.end(self.grace).await;
+        } else {
+            self.browser.terminate(self.grace).await;
+        }
     }
+}
+
+/// Sees the three processes end.
+pub(crate) struct Watches {
+    pub(crate) browser: process::Watch,
+    pub(crate) display: process::Watch,
+    pub(crate) sound: Option<process::Watch>,
 }
 
 /// Runs until `close` (or until nobody can call it); whether the browser could be asked to end.
 async fn watch(
     mut session: Session,
-    watches: Option<Watches>,
+    watches: Watches,
     limits: Limits,
     events: mpsc::Sender<Event>,
     mut closing: oneshot::Receiver<()>,
 ) -> bool {
-    let Some(watches) = watches else {
-        return false;
-    };
     let mut pulse = Pulse::new(limits);
     let mut sound = watches.sound.clone();
     let mut crashed = false;
@@ -131,9 +112,16 @@ async fn watch(
                     if answer.is_some_and(|id| pulse.answered(id)) {
                         tell(&events, Event::Responsive);
                     }
-                    if let Some(cause) = session.crashed().filter(|_| !crashed) {
-                        crashed = true;
-                        tell(&events, Event::PageCrashed(cause.to_owned()));
+                    match session.ended() {
+                        Some(End::Crashed) if !crashed => {
+                            crashed = true;
+                            tell(&events, Event::PageCrashed);
+                        }
+                        Some(End::Closed) => {
+                            tell(&events, Event::Closed);
+                            return false;
+                        }
+                        Some(End::Crashed) | None => {}
                     }
                 }
                 Err(lost) => {

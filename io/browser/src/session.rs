@@ -26,8 +26,8 @@ enum CallError {
     Lost(#[from] Lost),
     #[error("{method}: {text}")]
     Refused { method: String, text: String },
-    #[error("the page crashed while loading: {0}")]
-    Crashed(String),
+    #[error("{0} while loading")]
+    Ended(&'static str),
 }
 
 impl From<CallError> for LoadError {
@@ -50,6 +50,24 @@ struct Document {
     loaded: bool,
 }
 
+/// How a page can end by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// Its process is gone.
+    Crashed,
+    /// Its window is closed, by itself.
+    Closed,
+}
+
+impl End {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Crashed => "the renderer crashed",
+            Self::Closed => "the page closed itself",
+        }
+    }
+}
+
 /// What the recorder is told, at most once each.
 #[derive(Debug)]
 struct Signals {
@@ -69,7 +87,7 @@ pub(crate) struct Session {
     signals: Signals,
     log: Option<ConsoleLog>,
     documents: Vec<Document>,
-    crashed: Option<String>,
+    ended: Option<End>,
 }
 
 impl Session {
@@ -104,7 +122,7 @@ impl Session {
             },
             log,
             documents: Vec::new(),
-            crashed: None,
+            ended: None,
         };
         session.attach().await?;
         session.prepare(config).await?;
@@ -242,8 +260,8 @@ impl Session {
     /// When the page or the connection is gone.
     async fn step(&mut self) -> Result<(), CallError> {
         self.next().await?;
-        match &self.crashed {
-            Some(cause) => Err(CallError::Crashed(cause.clone())),
+        match self.ended {
+            Some(end) => Err(CallError::Ended(end.text())),
             None => Ok(()),
         }
     }
@@ -263,8 +281,8 @@ impl Session {
     }
 
     /// How the page ended, if it did.
-    pub(crate) fn crashed(&self) -> Option<&str> {
-        self.crashed.as_deref()
+    pub(crate) const fn ended(&self) -> Option<End> {
+        self.ended
     }
 
     /// Asks the page for a sign of life; the number of the answer to wait for.
@@ -318,8 +336,8 @@ impl Session {
                 }
                 Incoming::Event(event) => self.observe(event).await?,
             }
-            if let Some(cause) = &self.crashed {
-                return Err(CallError::Crashed(cause.clone()));
+            if let Some(end) = self.ended {
+                return Err(CallError::Ended(end.text()));
             }
         }
     }
@@ -345,9 +363,9 @@ impl Session {
             "Network.responseReceived" => self.response(&params),
             "Page.lifecycleEvent" => self.lifecycle(&params),
             "Page.javascriptDialogOpening" => self.dialog(&params).await?,
-            "Inspector.targetCrashed" => self.crash("the renderer crashed"),
+            "Inspector.targetCrashed" => self.ended = self.ended.or(Some(End::Crashed)),
             "Target.detachedFromTarget" if params["sessionId"] == self.page.as_str() => {
-                self.crash("the page was closed");
+                self.ended = self.ended.or(Some(End::Closed));
             }
             "Target.targetCreated" if self.target.is_empty() => {
                 let info = &params["targetInfo"];
@@ -358,10 +376,6 @@ impl Session {
             _ => {}
         }
         Ok(())
-    }
-
-    fn crash(&mut self, cause: &str) {
-        self.crashed.get_or_insert_with(|| cause.to_owned());
     }
 
     fn record(&mut self, method: &str, params: &Value) {

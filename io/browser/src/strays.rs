@@ -1,10 +1,10 @@
 //! Finds what left its process group.
 //!
 //! Chromium starts two crash handlers in sessions of their own (no flag prevents it without harm). They end when they see
-//! the browser gone, a moment after it. Everything that ever descended from a page carries the page's directory in its
+//! the browser gone, a moment after it. Everything that ever descended from one of ours carries a mark of it in its
 //! environment; by that it is found, waited for, and in the end killed.
 //!
-//! Reads `/proc`: at the end of a page only, some milliseconds.
+//! Reads `/proc`: at the end of a browser only, some milliseconds.
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::os::unix::ffi::OsStrExt;
@@ -16,16 +16,17 @@ use tokio::time::Instant;
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Returns when nobody who was started for `dir` is alive; those that are after `grace` are killed.
-pub(crate) async fn gone(dir: &Path, grace: Duration) {
+/// Returns when nobody who was started with `<name>=<place>` is alive; those that are after `grace` are killed.
+pub(crate) async fn gone(name: &str, place: &Path, grace: Duration) {
+    let mark = [name.as_bytes(), b"=", place.as_os_str().as_bytes()].concat();
     let patience = Instant::now() + grace;
     let limit = patience + grace;
     loop {
         let now = Instant::now();
-        let alive = match alive(dir) {
+        let alive = match alive(&mark) {
             Ok(alive) => alive,
             Err(error) => {
-                tracing::warn!(%error, "cannot look for processes of a page");
+                tracing::warn!(%error, "cannot look for what a browser left");
                 return;
             }
         };
@@ -33,7 +34,7 @@ pub(crate) async fn gone(dir: &Path, grace: Duration) {
             return;
         }
         if now >= limit {
-            tracing::warn!(?alive, "killed processes of a page do not end");
+            tracing::warn!(?alive, "killed processes of a browser do not end");
             return;
         }
         if now >= patience {
@@ -49,9 +50,7 @@ pub(crate) async fn gone(dir: &Path, grace: Duration) {
 }
 
 /// Zombies have no environment any more, and are not found.
-fn alive(dir: &Path) -> io::Result<Vec<Pid>> {
-    let mut home = b"HOME=".to_vec();
-    home.extend_from_slice(dir.as_os_str().as_bytes());
+fn alive(mark: &[u8]) -> io::Result<Vec<Pid>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
@@ -66,7 +65,7 @@ fn alive(dir: &Path) -> io::Result<Vec<Pid>> {
         let Ok(environment) = fs::read(entry.path().join("environ")) else {
             continue;
         };
-        if environment.split(|byte| *byte == 0).any(|one| one == home) {
+        if environment.split(|byte| *byte == 0).any(|one| one == mark) {
             found.push(pid);
         }
     }

@@ -10,7 +10,6 @@
 )]
 mod world;
 
-use browser::Page;
 use recording::Secret;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -37,7 +36,7 @@ async fn victim(workdir: &Path) {
     config.workdir = workdir.to_owned();
     config.url = Secret::new(server.url("/"));
     config.audio = true;
-    let _page = Page::open(config).await.unwrap();
+    let _page = world::open(config).await.unwrap();
     let mut stdout = std::io::stdout();
     stdout.write_all(b"ready\n").unwrap();
     stdout.flush().unwrap();

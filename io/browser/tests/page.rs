@@ -4,19 +4,24 @@
 
 mod world;
 
-use browser::{Event, Page, Stage};
+use browser::{Event, Stage};
+use futures_util::{SinkExt, StreamExt};
 use recording::{Code, Fault};
+use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
-use world::{PATIENCE, Reply, Server, assert_nothing_left, config, eventually, next, the_one};
+use tokio_tungstenite::tungstenite::Message;
+use world::{
+    PATIENCE, Reply, Server, assert_nothing_left, config, eventually, next, open, the_one,
+};
 
 const EMPTY: &str = "<!doctype html><title>t</title><p>hello";
 
 async fn fails(url: String) -> Fault {
     let (config, dir) = config(url);
-    let error = Page::open(config).await.map(|_| ()).unwrap_err();
+    let error = open(config).await.map(|_| ()).unwrap_err();
     assert_nothing_left(dir.path(), &[]);
     error
 }
@@ -29,9 +34,9 @@ fn bad(text: &str) -> Fault {
 async fn a_page_loads_starts_and_leaves_nothing_behind() {
     let server = Server::start(&[("/", Reply::Page(EMPTY))]).await;
     let (config, dir) = config(server.url("/"));
-    let (page, mut events) = Page::open(config).await.unwrap();
-    assert!(page.display().starts_with(':'));
-    assert!(page.pulse().is_none());
+    let (page, mut events) = open(config).await.unwrap();
+    assert!(page.stage.display().starts_with(':'));
+    assert!(page.stage.pulse().is_none());
     assert_eq!(next(&mut events).await, Event::StartRecording);
     page.close().await;
     assert_nothing_left(dir.path(), &[]);
@@ -89,7 +94,7 @@ async fn a_page_that_never_answers_is_tried_again_and_then_times_out() {
     let (mut config, dir) = config(server.url("/"));
     config.limits.page_load = Duration::from_secs(3);
     config.limits.attempts = 2;
-    let error = Page::open(config).await.map(|_| ()).unwrap_err();
+    let error = open(config).await.map(|_| ()).unwrap_err();
     assert_eq!(error, bad("page load error: timed out"));
     assert_eq!(server.requests("/"), 2);
     assert_nothing_left(dir.path(), &[]);
@@ -124,7 +129,7 @@ async fn signals_are_heard_during_and_after_loading() {
     let (mut config, dir) = config(server.url("/"));
     config.await_start_signal = true;
     config.console_log = true;
-    let (page, mut events) = Page::open(config).await.unwrap();
+    let (page, mut events) = open(config).await.unwrap();
     assert_eq!(next(&mut events).await, Event::StartRecording);
     assert_eq!(next(&mut events).await, Event::EndRecording);
     page.close().await;
@@ -138,7 +143,7 @@ async fn the_start_signal_is_awaited() {
     let server = Server::start(&[("/", Reply::Page(EMPTY))]).await;
     let (mut config, _dir) = config(server.url("/"));
     config.await_start_signal = true;
-    let (page, mut events) = Page::open(config).await.unwrap();
+    let (page, mut events) = open(config).await.unwrap();
     assert!(events.try_recv().is_err());
     page.close().await;
     assert_eq!(events.recv().await, None);
@@ -159,7 +164,7 @@ async fn pages_see_exactly_the_screen_and_webgl_and_survive_their_own_dialogs() 
     .await;
     let (mut config, _dir) = config(server.url("/"));
     config.await_start_signal = true;
-    let (page, mut events) = Page::open(config).await.unwrap();
+    let (page, mut events) = open(config).await.unwrap();
     assert_eq!(next(&mut events).await, Event::StartRecording);
     page.close().await;
 }
@@ -176,8 +181,8 @@ async fn the_sound_of_the_page_arrives_at_its_own_server() {
     .await;
     let (mut config, dir) = config(server.url("/"));
     config.audio = true;
-    let (page, _events) = Page::open(config).await.unwrap();
-    let pulse = page.pulse().expect("audio was asked for").clone();
+    let (page, _events) = open(config).await.unwrap();
+    let pulse = page.stage.pulse().expect("audio was asked for").clone();
     let mut recorder = tokio::process::Command::new("parec")
         .arg(format!("--server={}", pulse.server))
         .arg(format!("--device={}", pulse.source))
@@ -216,15 +221,12 @@ async fn the_sound_of_the_page_arrives_at_its_own_server() {
 async fn a_killed_renderer_is_a_crashed_page() {
     let server = Server::start(&[("/", Reply::Page(EMPTY))]).await;
     let (config, dir) = config(server.url("/"));
-    let (page, mut events) = Page::open(config).await.unwrap();
+    let (page, mut events) = open(config).await.unwrap();
     assert_eq!(next(&mut events).await, Event::StartRecording);
     world::kill(the_one(dir.path(), |command| {
         command.contains("--type=renderer")
     }));
-    assert_eq!(
-        next(&mut events).await,
-        Event::PageCrashed("the renderer crashed".to_owned())
-    );
+    assert_eq!(next(&mut events).await, Event::PageCrashed);
     page.close().await;
     assert_nothing_left(dir.path(), &[]);
 }
@@ -239,7 +241,7 @@ fn browser(workdir: &Path) -> i32 {
 async fn a_killed_browser_has_exited() {
     let server = Server::start(&[("/", Reply::Page(EMPTY))]).await;
     let (config, dir) = config(server.url("/"));
-    let (page, mut events) = Page::open(config).await.unwrap();
+    let (page, mut events) = open(config).await.unwrap();
     assert_eq!(next(&mut events).await, Event::StartRecording);
     world::kill(browser(dir.path()));
     assert_eq!(
@@ -255,7 +257,7 @@ async fn lost_display_and_lost_sound_are_told_apart() {
     let server = Server::start(&[("/", Reply::Page(EMPTY))]).await;
     let (mut config, dir) = config(server.url("/"));
     config.audio = true;
-    let (page, mut events) = Page::open(config).await.unwrap();
+    let (page, mut events) = open(config).await.unwrap();
     assert_eq!(next(&mut events).await, Event::StartRecording);
     world::kill(the_one(dir.path(), |command| {
         command.contains("pulseaudio")
@@ -280,7 +282,7 @@ async fn a_page_that_hangs_is_unresponsive_until_it_answers() {
     let (mut config, _dir) = config(server.url("/"));
     config.limits.heartbeat = Duration::from_millis(50);
     config.limits.unresponsive = Duration::from_millis(1_000);
-    let (page, mut events) = Page::open(config).await.unwrap();
+    let (page, mut events) = open(config).await.unwrap();
     assert_eq!(next(&mut events).await, Event::StartRecording);
     assert!(
         matches!(next(&mut events).await, Event::Unresponsive(silent)
@@ -300,7 +302,7 @@ async fn a_page_that_hangs_for_ever_can_be_closed() {
     let (mut config, dir) = config(server.url("/"));
     config.limits.heartbeat = Duration::from_millis(50);
     config.limits.unresponsive = Duration::from_millis(500);
-    let (page, mut events) = Page::open(config).await.unwrap();
+    let (page, mut events) = open(config).await.unwrap();
     assert_eq!(next(&mut events).await, Event::StartRecording);
     assert!(matches!(next(&mut events).await, Event::Unresponsive(_)));
     page.close().await;
@@ -312,9 +314,9 @@ async fn two_pages_have_two_displays() {
     let server = Server::start(&[("/", Reply::Page(EMPTY))]).await;
     let (one, one_dir) = config(server.url("/"));
     let (two, two_dir) = config(server.url("/"));
-    let (one, two) = tokio::join!(Page::open(one), Page::open(two));
+    let (one, two) = tokio::join!(open(one), open(two));
     let ((one, _), (two, _)) = (one.unwrap(), two.unwrap());
-    assert_ne!(one.display(), two.display());
+    assert_ne!(one.stage.display(), two.stage.display());
     one.close().await;
     assert_nothing_left(one_dir.path(), &[]);
     assert!(!world::processes(two_dir.path()).is_empty());
@@ -327,7 +329,7 @@ async fn display_and_sound_are_there_before_the_page() {
     let server = Server::start(&[("/", Reply::Never)]).await;
     let (mut config, dir) = config(server.url("/"));
     config.audio = true;
-    let (stage, _events) = Stage::launch(config).await.unwrap();
+    let (mut stage, _events) = Stage::launch(config).await.unwrap();
     assert!(stage.display().starts_with(':'));
     let pulse = stage.pulse().expect("audio was asked for");
     assert!(pulse.server.starts_with("unix:/"));
@@ -335,6 +337,7 @@ async fn display_and_sound_are_there_before_the_page() {
     // Nobody wants it any more while it loads: all of it ends.
     let loading = tokio::time::timeout(Duration::from_millis(300), stage.navigate()).await;
     assert!(loading.is_err());
+    drop(stage);
     eventually("the dropped stage is gone", || {
         world::processes(dir.path()).is_empty()
             && fs::read_dir(dir.path()).unwrap().next().is_none()
@@ -343,10 +346,59 @@ async fn display_and_sound_are_there_before_the_page() {
 }
 
 #[tokio::test]
+async fn the_display_outlives_a_page_that_did_not_load() {
+    let server = Server::start(&[]).await;
+    let (config, dir) = config(server.url("/"));
+    let (mut stage, _events) = Stage::launch(config).await.unwrap();
+    assert!(stage.navigate().await.is_err());
+    the_one(dir.path(), |command| command.contains("Xvfb"));
+    assert_eq!(world::processes(dir.path()).len(), 1);
+    stage.close().await;
+    assert_nothing_left(dir.path(), &[]);
+}
+
+#[tokio::test]
+async fn a_page_whose_window_is_closed_has_closed() {
+    let server = Server::start(&[("/", Reply::Page(EMPTY))]).await;
+    let (config, dir) = config(server.url("/"));
+    let (page, mut events) = open(config).await.unwrap();
+    assert_eq!(next(&mut events).await, Event::StartRecording);
+    // Scripts may only close windows that scripts opened; close this one as the browser's own tools do.
+    close_window(dir.path()).await;
+    assert_eq!(next(&mut events).await, Event::Closed);
+    page.close().await;
+    assert_nothing_left(dir.path(), &[]);
+}
+
+async fn close_window(workdir: &Path) {
+    let place = fs::read_dir(workdir).unwrap().next().unwrap().unwrap();
+    let text = fs::read_to_string(place.path().join("profile1/DevToolsActivePort")).unwrap();
+    let (port, path) = text.split_once('\n').unwrap();
+    let url = format!("ws://127.0.0.1:{port}{}", path.trim());
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    let ask = |method: &str, params: Value| {
+        Message::text(json!({ "id": 1, "method": method, "params": params }).to_string())
+    };
+    socket
+        .send(ask("Target.getTargets", json!({})))
+        .await
+        .unwrap();
+    let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let targets = answer["result"]["targetInfos"].as_array().unwrap();
+    let page = targets.iter().find(|t| t["type"] == "page").unwrap();
+    let params = json!({ "targetId": page["targetId"] });
+    socket
+        .send(ask("Target.closeTarget", params))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn a_dropped_page_takes_everything_along() {
     let server = Server::start(&[("/", Reply::Page(EMPTY))]).await;
     let (config, dir) = config(server.url("/"));
-    let (page, _events) = Page::open(config).await.unwrap();
+    let (page, _events) = open(config).await.unwrap();
     drop(page);
     eventually("the dropped page is gone", || {
         world::processes(dir.path()).is_empty()
@@ -364,7 +416,7 @@ fn a_runtime_that_ends_takes_everything_along() {
     let (page, dir) = runtime.block_on(async {
         let server = Server::start(&[("/", Reply::Page(EMPTY))]).await;
         let (config, dir) = config(server.url("/"));
-        (Page::open(config).await.unwrap(), dir)
+        (open(config).await.unwrap(), dir)
     });
     drop(runtime);
     drop(page);
@@ -392,7 +444,7 @@ async fn a_deep_working_directory_is_no_obstacle_for_sockets() {
     config.audio = true;
     fs::create_dir(&config.workdir).unwrap();
     let workdir = config.workdir.clone();
-    let (page, _events) = Page::open(config).await.unwrap();
+    let (page, _events) = open(config).await.unwrap();
     page.close().await;
     assert_nothing_left(&workdir, &[]);
 }
@@ -401,7 +453,7 @@ async fn a_deep_working_directory_is_no_obstacle_for_sockets() {
 async fn a_missing_browser_says_what_is_missing() {
     let (mut config, dir) = config("http://127.0.0.1:1/".to_owned());
     config.chrome_path = Some("/no/such/chrome".into());
-    let error = Page::open(config).await.map(|_| ()).unwrap_err();
+    let error = open(config).await.map(|_| ()).unwrap_err();
     assert_eq!(
         error,
         bad("page load error: /no/such/chrome cannot be executed")
@@ -413,7 +465,7 @@ async fn a_missing_browser_says_what_is_missing() {
 async fn a_browser_that_does_not_start_is_quoted() {
     let (mut config, dir) = config("http://127.0.0.1:1/".to_owned());
     config.chrome_path = Some("/bin/cat".into());
-    let error = Page::open(config).await.map(|_| ()).unwrap_err();
+    let error = open(config).await.map(|_| ()).unwrap_err();
     assert_eq!(error.code, Code::Internal);
     assert!(
         error
@@ -428,7 +480,7 @@ async fn a_browser_that_does_not_start_is_quoted() {
 async fn a_display_that_does_not_start_says_why() {
     let (mut config, dir) = config("http://127.0.0.1:1/".to_owned());
     config.depth = 77;
-    let error = Page::open(config).await.map(|_| ()).unwrap_err();
+    let error = open(config).await.map(|_| ()).unwrap_err();
     assert_eq!(error.code, Code::Internal);
     assert!(
         error.message.starts_with("failed to launch xvfb: "),

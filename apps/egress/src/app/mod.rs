@@ -9,6 +9,7 @@ use crate::{
     bus::{self, Bus},
     config::Config,
     http::{Active, Readiness, Snapshot, State},
+    metrics::Metrics,
     service::{self, View},
     supervise::process::ChildLog,
 };
@@ -55,7 +56,7 @@ fn new_id(prefix: &str) -> String {
 }
 
 /// The service's options from a configuration.
-fn options(config: &Config, cores: f64) -> anyhow::Result<service::Options> {
+fn options(config: &Config, cores: f64, metrics: Arc<Metrics>) -> anyhow::Result<service::Options> {
     let worker = config.worker(cores);
     Ok(service::Options {
         costs: config.cost_table(),
@@ -64,6 +65,7 @@ fn options(config: &Config, cores: f64) -> anyhow::Result<service::Options> {
         recorder: config.recorder(RequestType::Web),
         cluster_id: config.cluster_id.clone(),
         io_selection: config.io.selection_timeout,
+        metrics,
         program: std::env::current_exe()?,
         child_log: ChildLog {
             level: config.logging.level.as_str().to_owned(),

@@ -11,6 +11,7 @@ use crate::{
     cli::{Encoding, RecordWeb},
     config::{Level, Loaded},
     log,
+    metrics::Metrics,
     service::{self, View},
 };
 use anyhow::Context;
@@ -20,6 +21,7 @@ use recording::info;
 use std::{
     io::{IsTerminal, Write},
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch};
@@ -154,7 +156,12 @@ pub(super) async fn record(
     duration: Option<Duration>,
 ) -> anyhow::Result<Finished> {
     let hub = local::Hub::new();
-    let mut options = options(&loaded.config, service::cores(loaded.config.cpu_request))?;
+    let metrics = Arc::new(Metrics::new("", ""));
+    let mut options = options(
+        &loaded.config,
+        service::cores(loaded.config.cpu_request),
+        metrics,
+    )?;
     // One recording, asked for by the person at the keyboard: this machine will do it, whatever it costs elsewhere.
     options.costs.web_cpu_cost = f64::MIN_POSITIVE;
     options.costs.audio_web_cpu_cost = f64::MIN_POSITIVE;

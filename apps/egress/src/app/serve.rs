@@ -37,14 +37,16 @@ pub fn run(loaded: Loaded) -> anyhow::Result<()> {
         let redis = config.redis.as_ref().context("redis is not configured")?;
         let bus = redis::connect(&redis::Settings::from(redis)).await?;
         let (view, views) = watch::channel(View::default());
+        let metrics = Arc::new(Metrics::new(node_id, config.cluster_id.clone()));
         let stop = CancellationToken::new();
         let parts = http::Parts {
             state: state(views, &bus),
-            metrics: Arc::new(Metrics::new(node_id, config.cluster_id.clone())),
+            metrics: Arc::clone(&metrics),
             masked_config: config.masked_yaml(),
         };
         let servers = http::start(&config.ports, parts, &stop).await?;
-        let outcome = service::run(options(&config, cores)?, bus, signals()?, view).await?;
+        let outcome =
+            service::run(options(&config, cores, metrics)?, bus, signals()?, view).await?;
         stop.cancel();
         for server in [
             servers.health,

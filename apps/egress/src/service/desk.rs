@@ -11,6 +11,7 @@ use super::{
 use crate::{
     bus::{Bus, rpc::Node},
     journal,
+    metrics::{Metrics, UploadStatus},
     supervise::process::{Blow, ChildLog, signal_group},
 };
 use psrpc::{Error, RequestId};
@@ -19,7 +20,7 @@ use recording::{
     crash::ExitCause,
     info::EgressInfo,
     lifecycle::{Ask, StreamChange},
-    link::{Command, Info, Report, Stats},
+    link::{Command, Info, Report, Stats, Uploads},
     naming::local,
     plan::Output,
     policy::Policy,
@@ -67,6 +68,8 @@ pub struct Options {
     pub program: PathBuf,
     /// How it logs.
     pub child_log: ChildLog,
+    /// Where uploads are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// How the service ended.
@@ -538,6 +541,7 @@ impl Desk {
             }
             Report::Stats { egress_id, stats } => {
                 if let Some(record) = self.records.get_mut(&egress_id) {
+                    count_uploads(&self.options.metrics, &record.stats.uploads, &stats.uploads);
                     record.stats = stats;
                 }
             }
@@ -842,6 +846,28 @@ fn file_of(plan: &Plan, tmp: &Path) -> Option<journal::FilePair> {
         }
         Output::Segments(_) | Output::Stream(_) | Output::WebSocket(_) | Output::Images(_) => None,
     })
+}
+
+/// Counts what is new since the last report.
+fn count_uploads(metrics: &Metrics, before: &[Uploads], now: &[Uploads]) {
+    for uploads in now {
+        let same = |u: &&Uploads| u.kind == uploads.kind && u.status == uploads.status;
+        let old = before.iter().find(same);
+        let new = uploads.count - old.map_or(0, |u| u.count.min(uploads.count));
+        let took = uploads
+            .total_ms
+            .saturating_sub(old.map_or(0, |u| u.total_ms));
+        let status = match uploads.status.as_str() {
+            "success" => UploadStatus::Success,
+            "4xx" => UploadStatus::Status4xx,
+            "5xx" => UploadStatus::Status5xx,
+            _ => UploadStatus::Internal,
+        };
+        for _ in 0..new {
+            let took = Duration::from_millis(took / new);
+            metrics.upload_ended(&uploads.kind, status, uploads.custom_endpoint, took);
+        }
+    }
 }
 
 fn add(total: &mut Stats, more: &Stats) {

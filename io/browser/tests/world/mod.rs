@@ -1,7 +1,7 @@
 //! What the tests of pages share: pages over HTTP, a look at the processes, waiting without sleeping blindly.
 
-use browser::{Config, Event};
-use recording::Secret;
+use browser::{Config, Event, Page, Stage};
+use recording::{Fault, Secret};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -94,6 +94,31 @@ pub(crate) fn config(url: String) -> (Config, TempDir) {
     (config.width, config.height) = (640, 360);
     config.audio = false;
     (config, dir)
+}
+
+/// A page on its stage.
+pub(crate) struct Scene {
+    pub(crate) page: Page,
+    pub(crate) stage: Stage,
+}
+
+impl Scene {
+    pub(crate) async fn close(self) {
+        self.page.close().await;
+        self.stage.close().await;
+    }
+}
+
+/// Everything at once, and everything gone when it fails.
+pub(crate) async fn open(config: Config) -> Result<(Scene, Receiver<Event>), Fault> {
+    let (mut stage, events) = Stage::launch(config).await?;
+    match stage.navigate().await {
+        Ok(page) => Ok((Scene { page, stage }, events)),
+        Err(fault) => {
+            stage.close().await;
+            Err(fault)
+        }
+    }
 }
 
 pub(crate) async fn next(events: &mut Receiver<Event>) -> Event {

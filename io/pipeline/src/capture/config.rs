@@ -46,7 +46,8 @@ pub enum Sound {
     Made(String),
 }
 
-/// A PulseAudio source.
+/// A PulseAudio source. The monitor of a null sink should have been loaded with `norewinds=1`: without it an idle sink
+/// works in blocks of two seconds, and a capture of it begins with up to that much silence.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pulse {
     /// `unix:/run/…/native`.
