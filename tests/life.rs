@@ -321,7 +321,10 @@ async fn without_a_server_to_report_to_nothing_is_recorded() {
         (worker.recorders().is_empty() && worker.leftovers().is_empty()).then_some(())
     })
     .await;
-    assert!(is_empty(out.path()));
+    until("nothing is left of it", SOON, || {
+        is_empty(out.path()).then_some(())
+    })
+    .await;
     server.listen().await;
     // The worker finds out that somebody listens again; a LiveKit server retries meanwhile.
     let request = order(web(

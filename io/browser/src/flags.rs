@@ -16,7 +16,7 @@ use recording::settings::ChromeFlag;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-/// Upstream's fixed flags (egress-behaviour.md §10.4). A feature list that others add to is in [`features`].
+/// Upstream's fixed flags (egress-behaviour.md §10.4). The feature lists are below.
 const FIXED: &[(&str, Option<&str>)] = &[
     ("no-first-run", None),
     ("no-default-browser-check", None),

@@ -21,7 +21,7 @@ pub(crate) const SOCKET_PATH: usize = 107;
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Not the machine's settings. No realtime thread: a process that may starve others does not belong into a worker that runs
-/// many; a nice level (where permitted) is enough for a null sink.
+/// many. The usual nice level instead, where permitted (root, `CAP_SYS_NICE`).
 const DAEMON_CONF: &str = "daemonize = no\n\
     exit-idle-time = -1\n\
     allow-exit = no\n\
@@ -29,7 +29,7 @@ const DAEMON_CONF: &str = "daemonize = no\n\
     cpu-limit = no\n\
     realtime-scheduling = no\n\
     high-priority = yes\n\
-    nice-level = -5\n\
+    nice-level = -11\n\
     resample-method = speex-float-3\n\
     avoid-resampling = no\n\
     flat-volumes = no\n\
