@@ -167,6 +167,9 @@ pub fn h264_text(encoder: H264, video: &VideoEncode, configured_threads: u32) ->
             } else {
                 "vbv-init=0.5"
             });
+            // Where the bit rate is more than the content can use, x264 would spend it on what nobody can see. A page
+            // with two moving shapes: 1440 kbit/s, 63 dB and 0.153 core without, 452 kbit/s, 57 dB and 0.122 core with.
+            options.push("qpmin=14");
             text += &format!(" option-string=\"{}\"", options.join(":"));
             text
         }

@@ -10,7 +10,6 @@
 //! [`REPEATS_SECONDS`] of them unencoded the ticks are left out instead.
 
 use super::{
-    Event,
     stats::{Counters, add},
     watch::Arrivals,
     wishes::Wishes,
@@ -47,7 +46,6 @@ pub(super) struct Bridge {
     /// Raw pictures that may wait: half a second.
     raw_limit: u64,
     repeat_limit: u64,
-    unreported: u64,
     sender: Sender,
     counters: Arc<Counters>,
     arrivals: Arrivals,
@@ -84,7 +82,6 @@ impl Bridge {
             before: None,
             raw_limit: fps.div_ceil(2),
             repeat_limit: fps * REPEATS_SECONDS,
-            unreported: 0,
             sender,
             counters,
             arrivals,
@@ -130,7 +127,7 @@ impl Bridge {
         if tick == missing {
             self.arrivals.arrived(Kind::Video);
         }
-        self.report();
+        self.counters.report(&self.sender);
         Ok(gst::FlowSuccess::Ok)
     }
 
@@ -213,22 +210,11 @@ impl Bridge {
         Ok(buffer)
     }
 
-    fn drop_one(&mut self) {
+    fn drop_one(&self) {
         add(&self.counters.dropped, 1);
-        self.unreported += 1;
         // While nothing passes at all: once in half a second.
-        if self.unreported >= self.raw_limit {
-            self.report();
-        }
-    }
-
-    fn report(&mut self) {
-        if self.unreported > 0 {
-            let count = std::mem::take(&mut self.unreported);
-            self.sender.fact(Event::Dropped {
-                kind: Kind::Video,
-                count,
-            });
+        if self.counters.unreported() >= self.raw_limit {
+            self.counters.report(&self.sender);
         }
     }
 }

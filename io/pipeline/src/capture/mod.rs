@@ -182,6 +182,7 @@ impl Capture {
         arrivals: &watch::Arrivals,
     ) -> Result<(), Error> {
         let source = cast::<AppSrc>(self.element(graph::PICTURES)?)?;
+        let (sender, counters) = (self.sender.clone(), Arc::clone(&self.counters));
         let mut bridge = Bridge::new(
             video,
             source.clone(),
@@ -205,6 +206,7 @@ impl Capture {
                     })
                 })
                 .eos(move |_sink| {
+                    counters.report(&sender);
                     if source.end_of_stream().is_err() {
                         tracing::debug!("the encoder had already ended");
                     }

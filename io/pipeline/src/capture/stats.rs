@@ -1,5 +1,8 @@
 //! Counters of a capture. Written by GStreamer's threads, read by anyone.
 
+use super::Event;
+use crate::handover::Sender;
+use media::Kind;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How much has gone through a capture.
@@ -33,6 +36,8 @@ pub(super) struct Counters {
     pub(super) captured: AtomicU64,
     pub(super) early: AtomicU64,
     pub(super) dropped: AtomicU64,
+    /// Of the dropped, how many the receiver has heard of.
+    told: AtomicU64,
     pub(super) repeated: AtomicU64,
     pub(super) skipped: AtomicU64,
     pub(super) pictures: AtomicU64,
@@ -41,6 +46,24 @@ pub(super) struct Counters {
 }
 
 impl Counters {
+    /// Dropped pictures the receiver has not heard of.
+    pub(super) fn unreported(&self) -> u64 {
+        let told = self.told.load(Ordering::Relaxed);
+        self.dropped.load(Ordering::Relaxed).saturating_sub(told)
+    }
+
+    /// Tells the receiver of them. Only ever from the screen's thread.
+    pub(super) fn report(&self, sender: &Sender) {
+        let count = self.unreported();
+        if count > 0 {
+            self.told.fetch_add(count, Ordering::Relaxed);
+            sender.fact(Event::Dropped {
+                kind: Kind::Video,
+                count,
+            });
+        }
+    }
+
     pub(super) fn read(&self) -> Stats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
