@@ -88,98 +88,108 @@ fn number() -> impl Strategy<Value = i32> {
     prop_oneof![3 => 0..10, 2 => 10..4_000, 1 => any::<i32>()]
 }
 
-fn upload() -> impl Strategy<Value = livekit::storage_config::Provider> {
+// Boxed: the tree of all these by value is more than a test thread's stack holds without optimisation.
+fn upload() -> BoxedStrategy<livekit::storage_config::Provider> {
     use livekit::storage_config::Provider;
-    (0..4, text(), text(), any::<bool>()).prop_map(|(kind, a, b, proxy)| {
-        let proxy = proxy.then(|| livekit::ProxyConfig {
-            url: a.clone(),
-            username: b.clone(),
-            password: a.clone(),
-        });
-        match kind {
-            0 => Provider::S3(livekit::S3Upload {
-                access_key: a.clone(),
-                secret: b.clone(),
-                assume_role_arn: if a.len() % 7 == 0 { b } else { String::new() },
-                endpoint: a,
-                proxy,
-                ..Default::default()
-            }),
-            1 => Provider::Gcp(livekit::GcpUpload {
-                credentials: a,
-                bucket: b,
-                proxy,
-            }),
-            2 => Provider::Azure(livekit::AzureBlobUpload {
-                account_name: a.clone(),
-                account_key: b,
-                container_name: a,
-            }),
-            _ => Provider::AliOss(livekit::AliOssUpload {
-                access_key: a.clone(),
-                bucket: b,
-                endpoint: a,
-                ..Default::default()
-            }),
-        }
-    })
+    (0..4, text(), text(), any::<bool>())
+        .prop_map(|(kind, a, b, proxy)| {
+            let proxy = proxy.then(|| livekit::ProxyConfig {
+                url: a.clone(),
+                username: b.clone(),
+                password: a.clone(),
+            });
+            match kind {
+                0 => Provider::S3(livekit::S3Upload {
+                    access_key: a.clone(),
+                    secret: b.clone(),
+                    assume_role_arn: if a.len() % 7 == 0 { b } else { String::new() },
+                    endpoint: a,
+                    proxy,
+                    ..Default::default()
+                }),
+                1 => Provider::Gcp(livekit::GcpUpload {
+                    credentials: a,
+                    bucket: b,
+                    proxy,
+                }),
+                2 => Provider::Azure(livekit::AzureBlobUpload {
+                    account_name: a.clone(),
+                    account_key: b,
+                    container_name: a,
+                }),
+                _ => Provider::AliOss(livekit::AliOssUpload {
+                    access_key: a.clone(),
+                    bucket: b,
+                    endpoint: a,
+                    ..Default::default()
+                }),
+            }
+        })
+        .boxed()
 }
 
-fn file() -> impl Strategy<Value = livekit::EncodedFileOutput> {
+fn file() -> BoxedStrategy<livekit::EncodedFileOutput> {
     use livekit::encoded_file_output::Output;
     use livekit::storage_config::Provider;
-    (number(), text(), any::<bool>(), prop::option::of(upload())).prop_map(
-        |(file_type, filepath, disable_manifest, upload)| livekit::EncodedFileOutput {
-            file_type,
-            filepath,
-            disable_manifest,
-            output: upload.map(|upload| match upload {
-                Provider::S3(upload) => Output::S3(upload),
-                Provider::Gcp(upload) => Output::Gcp(upload),
-                Provider::Azure(upload) => Output::Azure(upload),
-                Provider::AliOss(upload) => Output::AliOss(upload),
-            }),
-        },
-    )
+    (number(), text(), any::<bool>(), prop::option::of(upload()))
+        .prop_map(
+            |(file_type, filepath, disable_manifest, upload)| livekit::EncodedFileOutput {
+                file_type,
+                filepath,
+                disable_manifest,
+                output: upload.map(|upload| match upload {
+                    Provider::S3(upload) => Output::S3(upload),
+                    Provider::Gcp(upload) => Output::Gcp(upload),
+                    Provider::Azure(upload) => Output::Azure(upload),
+                    Provider::AliOss(upload) => Output::AliOss(upload),
+                }),
+            },
+        )
+        .boxed()
 }
 
-fn stream() -> impl Strategy<Value = livekit::StreamOutput> {
+fn stream() -> BoxedStrategy<livekit::StreamOutput> {
     (0..5, prop::collection::vec(text(), 0..4))
         .prop_map(|(protocol, urls)| livekit::StreamOutput { protocol, urls })
+        .boxed()
 }
 
-fn segments() -> impl Strategy<Value = livekit::SegmentedFileOutput> {
-    (text(), text(), text(), number(), 0..3).prop_map(
-        |(filename_prefix, playlist_name, live_playlist_name, duration, filename_suffix)| {
-            livekit::SegmentedFileOutput {
-                filename_prefix,
-                playlist_name,
-                live_playlist_name,
-                segment_duration: duration.unsigned_abs(),
-                filename_suffix,
-                ..Default::default()
-            }
-        },
-    )
+fn segments() -> BoxedStrategy<livekit::SegmentedFileOutput> {
+    (text(), text(), text(), number(), 0..3)
+        .prop_map(
+            |(filename_prefix, playlist_name, live_playlist_name, duration, filename_suffix)| {
+                livekit::SegmentedFileOutput {
+                    filename_prefix,
+                    playlist_name,
+                    live_playlist_name,
+                    segment_duration: duration.unsigned_abs(),
+                    filename_suffix,
+                    ..Default::default()
+                }
+            },
+        )
+        .boxed()
 }
 
-fn images() -> impl Strategy<Value = livekit::ImageOutput> {
-    (text(), number(), number(), number(), 0..4, 0..3).prop_map(
-        |(filename_prefix, interval, width, height, filename_suffix, image_codec)| {
-            livekit::ImageOutput {
-                filename_prefix,
-                capture_interval: interval.unsigned_abs(),
-                width: width % 4_500 * 2,
-                height,
-                filename_suffix,
-                image_codec,
-                ..Default::default()
-            }
-        },
-    )
+fn images() -> BoxedStrategy<livekit::ImageOutput> {
+    (text(), number(), number(), number(), 0..4, 0..3)
+        .prop_map(
+            |(filename_prefix, interval, width, height, filename_suffix, image_codec)| {
+                livekit::ImageOutput {
+                    filename_prefix,
+                    capture_interval: interval.unsigned_abs(),
+                    width: width % 4_500 * 2,
+                    height,
+                    filename_suffix,
+                    image_codec,
+                    ..Default::default()
+                }
+            },
+        )
+        .boxed()
 }
 
-fn options() -> impl Strategy<Value = livekit::EncodingOptions> {
+fn options() -> BoxedStrategy<livekit::EncodingOptions> {
     (
         (number(), number(), number(), number()),
         (0..6, number(), 0..7, number()),
@@ -205,6 +215,7 @@ fn options() -> impl Strategy<Value = livekit::EncodingOptions> {
                 }
             },
         )
+        .boxed()
 }
 
 fn some<S: Strategy>(strategy: S) -> impl Strategy<Value = Vec<S::Value>>
@@ -214,7 +225,7 @@ where
     prop::collection::vec(strategy, 0..3)
 }
 
-fn v1() -> impl Strategy<Value = Request> {
+fn v1() -> BoxedStrategy<Request> {
     (
         0..6,
         (text(), text(), text(), any::<bool>(), any::<bool>()),
@@ -310,9 +321,10 @@ fn v1() -> impl Strategy<Value = Request> {
                 }
             },
         )
+        .boxed()
 }
 
-fn v2_output() -> impl Strategy<Value = livekit::Output> {
+fn v2_output() -> BoxedStrategy<livekit::Output> {
     use livekit::output::Config;
     let config = prop_oneof![
         file().prop_map(|f| Config::File(livekit::FileOutput {
@@ -334,9 +346,10 @@ fn v2_output() -> impl Strategy<Value = livekit::Output> {
                 provider: Some(provider),
             }),
         })
+        .boxed()
 }
 
-fn v2_request() -> impl Strategy<Value = Request> {
+fn v2_request() -> BoxedStrategy<Request> {
     use livekit::audio_route::Match;
     use livekit::media_source::Video;
     let route = (0..4, text(), 0..4).prop_map(|(kind, id, channel)| livekit::AudioRoute {
@@ -402,6 +415,7 @@ fn v2_request() -> impl Strategy<Value = Request> {
                 ..Default::default()
             })
         })
+        .boxed()
 }
 
 fn any_request() -> impl Strategy<Value = StartEgressRequest> {
