@@ -77,6 +77,8 @@ fn beeps(codec: AudioCodec, decoder: &str) -> Vec<f64> {
 
 #[test]
 fn beeps_are_where_they_were_in_every_codec() {
+    // The first capture of a process starts late and would move the reference: that one is only to warm up.
+    drop(beeps(AudioCodec::Pcm, "identity"));
     let raw = beeps(AudioCodec::Pcm, "identity");
     assert!(raw.len() >= 4, "{raw:?}");
     for (codec, decoder) in [
